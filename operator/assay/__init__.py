@@ -1,0 +1,3 @@
+"""Assay: quality assessment in production for machine-learning models on Kubernetes."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""A whole, unmodified single-node Kubernetes on one machine."""

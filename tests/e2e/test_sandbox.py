@@ -1,0 +1,94 @@
+"""A sandbox is a whole Kubernetes, says what died, and leaves nothing behind."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from assay.sandbox import cli, cluster
+from assay.sandbox.errors import SandboxError
+from assay.sandbox.layout import Layout
+
+
+@pytest.fixture
+def second(sandbox: Layout) -> Iterator[Layout]:
+    """A second sandbox beside the first."""
+    layout = Layout("test-second")
+    cluster.up(layout, lambda _what, _fraction: None)
+    yield layout
+    cluster.down(layout)
+
+
+def processes_with(text: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if text in command:
+                found.append(int(entry.name))
+    return found
+
+
+def test_a_second_sandbox_runs_beside_the_first_and_goes_without_a_trace(sandbox: Layout, second: Layout) -> None:
+    assert cluster.status(sandbox)["ready"]
+    assert cluster.status(second)["ready"]
+    assert (
+        json.loads(cluster.kubectl(second, "get", "nodes", "-o", "json"))["items"][0]["metadata"]["name"] == second.node
+    )
+
+    cluster.down(second)
+
+    assert processes_with(str(second.root)) == []
+    assert not second.root.exists()
+    assert str(second.root) not in Path("/proc/mounts").read_text()
+    assert cluster.status(sandbox)["ready"]
+
+
+def test_a_part_that_dies_is_named_with_its_last_lines(second: Layout) -> None:
+    (scheduler,) = processes_with(f"{second.root}/config/scheduler.kubeconfig")
+
+    os.kill(scheduler, signal.SIGKILL)
+    while "kube-scheduler" not in cluster.status(second)["problem"]:
+        pass
+
+    shown = CliRunner().invoke(cli.sandbox, ["status", "--name", second.name])
+    assert shown.exit_code == 1
+    assert "Part kube-scheduler ended (exit -9). Its last lines, from" in shown.output
+
+
+def test_down_ends_everything_also_when_the_keeper_was_killed(second: Layout) -> None:
+    (keeper,) = [pid for pid in processes_with("assay.sandbox.keeper test-second") if _is_python(pid)]
+
+    os.kill(keeper, signal.SIGKILL)
+    cluster.down(second)
+
+    assert processes_with(str(second.root)) == []
+    assert not second.root.exists()
+
+
+def _is_python(pid: int) -> bool:
+    return "python" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+
+
+def test_up_refuses_in_a_sentence_what_is_already_up(sandbox: Layout) -> None:
+    with pytest.raises(SandboxError, match=f"Sandbox {sandbox.name} is already up"):
+        cluster.up(sandbox, lambda _what, _fraction: None)
+
+
+def test_the_sandbox_has_its_own_network_and_least_rights_are_real(sandbox: Layout) -> None:
+    listening = subprocess.run(["ss", "-ltn"], check=True, capture_output=True, text=True).stdout
+    assert ":6443" not in listening
+    allowed = subprocess.run(
+        [cluster.program("kubernetes"), "kubectl", "auth", "can-i", "list", "pods", "--as=system:serviceaccount:default:default"],
+        env={"KUBECONFIG": str(sandbox.kubeconfig), "HOME": "/root", "PATH": os.environ["PATH"]},
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert allowed.stdout.strip() == "no"
