@@ -36,6 +36,7 @@ lock: $(VENV)/ready ## Pin all requirements anew, by hash
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra router -o requirements/router.txt
 	$(BIN)/uv pip compile $(LOCK) examples/flights/requirements.in -o examples/flights/requirements.txt
+	$(BIN)/uv pip compile $(LOCK) -c examples/flights/requirements.txt examples/flights/serving.in -o examples/flights/serving.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml examples/flights/requirements.in --extra sandbox --extra router --extra dev -o requirements/dev.txt
 LOCK := --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 --quiet
 

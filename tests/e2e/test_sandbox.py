@@ -18,7 +18,7 @@ from assay.sandbox.layout import Layout
 @pytest.fixture
 def second(sandbox: Layout) -> Iterator[Layout]:
     """A second sandbox beside the first."""
-    layout = Layout("test-second")
+    layout = Layout(f"{sandbox.name}-second")
     cluster.up(layout, lambda _what, _fraction: None)
     yield layout
     cluster.down(layout)
@@ -65,7 +65,7 @@ def test_a_part_that_dies_is_named_with_its_last_lines(second: Layout) -> None:
 
 
 def test_down_ends_everything_also_when_the_keeper_was_killed(second: Layout) -> None:
-    (keeper,) = [pid for pid in processes_with("assay.sandbox.keeper test-second") if _is_python(pid)]
+    (keeper,) = [pid for pid in processes_with(f"assay.sandbox.keeper {second.name}") if _is_python(pid)]
 
     os.kill(keeper, signal.SIGKILL)
     cluster.down(second)

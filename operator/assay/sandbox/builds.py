@@ -1,5 +1,8 @@
 """What a sandbox is made of, built once and cached by content: Go programs, the base system, images."""
 
+import contextlib
+import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -7,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -52,6 +55,14 @@ def digest_of(paths: Iterable[Path], *words: str) -> str:
     return total.hexdigest()[:16]
 
 
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Build one thing at a time: two sandboxes that start together share the cache."""
+    with (cache() / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def run(argv: list[str], *, where: Path | None = None, environment: dict[str, str] | None = None, what: str) -> str:
     """Run a program and return its output; raise a sentence with its last lines when it fails."""
     done = subprocess.run(
@@ -72,6 +83,13 @@ def build_program(name: str, report: Report) -> Path:
     digest = digest_of([source], KUBERNETES_VERSION, repr(wanted))
     if target.exists() and stamp.exists() and stamp.read_text() == digest:
         return target
+    with _alone():
+        _compile(name, wanted, source, target, report)
+        stamp.write_text(digest)
+    return target
+
+
+def _compile(name: str, wanted: Program, source: Path, target: Path, report: Report) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
     report(f"fetching the Go modules of {name}", None)
@@ -98,8 +116,6 @@ def build_program(name: str, report: Report) -> Path:
             report(f"compiling {name}", min(1.0, len(lines) / len(packages)))
     if building.returncode:
         raise SandboxError(f"Compiling {name} failed:\n{''.join(lines[-15:])}")
-    stamp.write_text(digest)
-    return target
 
 
 def _version_flags() -> str:
@@ -114,8 +130,13 @@ def build_base(report: Report) -> str:
     suite, mirror = _debian()
     packages = "python3,python3-venv,ca-certificates"
     name = f"localhost/assay-base:{digest_of([], suite, packages)}"
-    if _has_image(name):
-        return name
+    with _alone():
+        if not _has_image(name):
+            _bootstrap(name, suite, mirror, packages, report)
+    return name
+
+
+def _bootstrap(name: str, suite: str, mirror: str, packages: str, report: Report) -> None:
     report("bootstrapping the base system", None)
     with tempfile.TemporaryDirectory(dir=cache()) as folder:
         root = Path(folder, "root")
@@ -125,7 +146,6 @@ def build_base(report: Report) -> str:
             shutil.rmtree(root / waste, ignore_errors=True)
         Path(folder, "Containerfile").write_text("FROM scratch\nCOPY root /\nENV LANG=C.UTF-8\n")
         buildah("build", "--tag", name, folder)
-    return name
 
 
 def _debian() -> tuple[str, str]:
@@ -141,11 +161,25 @@ def _debian() -> tuple[str, str]:
 
 
 def buildah(*argv: str) -> str:
-    """Run buildah in a way that needs neither an engine nor an overlay driver nor nested namespaces."""
-    storage = cache() / "storage"
-    environment = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
+    """Run buildah in a way that needs no engine and no nested namespaces."""
+    return _buildah(_driver(), *argv)
+
+
+def _buildah(driver: str, *argv: str) -> str:
+    storage = cache() / f"storage-{driver}"
+    environment = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": driver}
     return run(["buildah", "--root", str(storage), "--runroot", str(storage / "run"), *argv],
                environment=environment, what=f"buildah {argv[0]}")  # fmt: skip
+
+
+@functools.cache
+def _driver() -> str:
+    """Overlay layers where the file system carries them; whole copies, three times as slow, elsewhere."""
+    try:
+        _buildah("overlay", "info")
+    except SandboxError:
+        return "vfs"
+    return "overlay"
 
 
 def _has_image(name: str) -> bool:
@@ -164,17 +198,16 @@ class Image:
 def _archive(name: str, digest: str, build: Callable[[], None]) -> Image:
     """Return the archive of an image, building it unless the cache has it."""
     archive = cache() / "images" / f"{name.replace('/', '_').replace(':', '_')}-{digest}.tar"
-    if not archive.exists():
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        build()
-        partial = archive.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        buildah("push", f"localhost/build/{name}", f"oci-archive:{partial}:docker.io/{_qualified(name)}")
-        buildah("rmi", f"localhost/build/{name}")
-        partial.rename(archive)
-        for old in archive.parent.glob(f"{archive.name.removesuffix(f'-{digest}.tar')}-*.tar"):
-            if old != archive:
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with _alone():
+        if not archive.exists():
+            build()
+            partial = archive.with_suffix(".partial")
+            partial.unlink(missing_ok=True)
+            buildah("push", f"localhost/build/{name}", f"oci-archive:{partial}:docker.io/{_qualified(name)}")
+            for old in archive.parent.glob(f"{archive.name.removesuffix(f'-{digest}.tar')}-*.tar"):
                 old.unlink()
+            partial.rename(archive)
     return Image(name, archive)
 
 
@@ -243,22 +276,24 @@ def debian_image(program: str, base: str, report: Report) -> Image:
 
 def wheels(requirements: Path, project: Path, folder: Path, report: Report) -> None:
     """Fill a folder with the wheels of a hash-pinned requirements file and of the project itself."""
-    stamp = folder / ".digest"
-    digest = digest_of([requirements, project / "operator", project / "pyproject.toml"])
-    if stamp.exists() and stamp.read_text() == digest:
-        return
-    report(f"fetching the wheels of {requirements.name}", None)
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("assay_operator-*.whl"):
-        old.unlink()
-    run([*pip, "--require-hashes", "--wheel-dir", str(folder), "--find-links", str(folder), "-r", str(requirements)],
-        what=f"Fetching the wheels of {requirements.name}")  # fmt: skip
-    run(
-        [*pip, "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(project)],
-        what="Building the project's own wheel",
-    )
-    stamp.write_text(digest)
+    pinned, sources = digest_of([requirements]), digest_of([project / "operator", project / "pyproject.toml"])
+    if _stamped(folder / ".requirements") != pinned:
+        report(f"fetching the wheels of {requirements.name}", None)
+        run([*pip, "--require-hashes", "--wheel-dir", str(folder), "--find-links", str(folder), "-r", str(requirements)],
+            what=f"Fetching the wheels of {requirements.name}")  # fmt: skip
+        (folder / ".requirements").write_text(pinned)
+    if _stamped(folder / ".sources") != sources:
+        for old in folder.glob("assay_operator-*.whl"):
+            old.unlink()
+        run([*pip, "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(project)],
+            what="Building the project's own wheel")  # fmt: skip
+        (folder / ".sources").write_text(sources)
+
+
+def _stamped(stamp: Path) -> str:
+    return stamp.read_text() if stamp.exists() else ""
 
 
 PROJECT_IMAGES = {  # image: (Containerfile, requirements, folder of wheels, other inputs)
@@ -276,10 +311,13 @@ def project_image(name: str, version: str, project: Path, base: str, report: Rep
     tagged = f"{name}:{version}"
     wheels(project / requirements, project, project / "build" / "wheels" / folder, report)
     sources = [project / containerfile, project / requirements, project / "operator", *(project / i for i in inputs)]
+    # buildah's cache of layers does not look into bind mounts: what lies there must show in the arguments.
+    pinned, digest = digest_of([project / requirements]), digest_of(sources, base)
 
     def build() -> None:
         report(f"building the image {tagged}", None)
-        buildah("build", "--build-arg", f"BASE={base}", "--tag", f"localhost/build/{tagged}",
+        buildah("build", "--layers", "--build-arg", f"BASE={base}", "--build-arg", f"REQUIREMENTS={pinned}",
+                "--build-arg", f"SOURCES={digest}", "--tag", f"localhost/build/{tagged}",
                 "--file", str(project / containerfile), str(project))  # fmt: skip
 
-    return _archive(tagged, digest_of(sources, base), build)
+    return _archive(tagged, digest, build)

@@ -1,0 +1,153 @@
+"""What did Prometheus see of the fleet's counters?"""
+
+import math
+import re
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from prometheus_api_client import PrometheusConnect
+from prometheus_api_client.exceptions import PrometheusApiClientException
+from requests.exceptions import RequestException
+from urllib3.util.retry import Retry
+
+from assay.core.decision import Missing, Query, Series
+from assay.core.errors import InvalidSpec
+from assay.core.names import METRIC_DEPLOYMENT
+
+TIMEOUT_SECONDS = 5
+_METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+Fleet: TypeAlias = Mapping[tuple[str, str], tuple[Series, ...]]
+"""(namespace, ModelDeployment) -> its pods' series."""
+
+
+@dataclass(slots=True)
+class _Answer:
+    """The last answer to one query, and the lock that lets one thread ask while the others wait for it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    asked: float = -math.inf
+    fleet: Fleet | Missing = field(default_factory=dict)
+
+
+class PrometheusMetrics:
+    """`Metrics` over Prometheus; one instance serves all threads.
+
+    Each query is asked for the whole fleet and its answer kept for `interval` seconds, so that the number of queries
+    grows with the kinds of counters, not with the number of rollouts. A failure is kept as long: an unreachable server
+    costs one timeout per interval, not one per rollout.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        interval: float = 1.0,
+        window: int = 60,
+        clock: Callable[[], float] = time.monotonic,
+        on_query: Callable[[str], None] = lambda _outcome: None,
+    ) -> None:
+        """Prepare to ask.
+
+        Args:
+            url: Where Prometheus answers.
+            interval: Seconds for which an answer is shared.
+            window: Seconds of raw samples to read; two scrape intervals at least.
+            clock: Monotonic seconds.
+            on_query: Told `ok` or `error` for each query that is sent.
+
+        Raises:
+            InvalidSpec: The URL is not one.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise InvalidSpec(f"The Prometheus URL must look like http://prometheus.monitoring:9090, not {url!r}.")
+        # No retry of the library's: it would sleep in the worker, and the next look asks again anyway.
+        self._server = PrometheusConnect(url=url.rstrip("/"), timeout=TIMEOUT_SECONDS, retry=Retry(total=0, redirect=0))
+        self._interval = interval
+        self._window = window
+        self._clock = clock
+        self._on_query = on_query
+        self._lock = threading.Lock()
+        self._answers: dict[Query, _Answer] = {}
+
+    def series(self, query: Query, namespace: str, deployment: str) -> tuple[Series, ...] | Missing:
+        """Return the raw samples of one ModelDeployment's pods; empty where there are none."""
+        fleet = self._fleet(query)
+        return fleet if isinstance(fleet, Missing) else fleet.get((namespace, deployment), ())
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._server.close()
+
+    def _fleet(self, query: Query) -> Fleet | Missing:
+        with self._lock:
+            self._forget_the_unasked()
+            answer = self._answers.setdefault(query, _Answer())
+        with answer.lock:
+            if self._clock() - answer.asked >= self._interval:
+                answer.fleet = self._ask(query)
+                answer.asked = self._clock()
+            return answer.fleet
+
+    def _forget_the_unasked(self) -> None:
+        """Drop answers that nobody has asked for in ten intervals: checks come and go, memory must not grow."""
+        horizon = self._clock() - max(10 * self._interval, 60.0)
+        for query in [query for query, answer in self._answers.items() if -math.inf < answer.asked < horizon]:
+            del self._answers[query]
+
+    def _ask(self, query: Query) -> Fleet | Missing:
+        try:
+            found = self._server.custom_query(promql(query, self._window), params={"timeout": f"{TIMEOUT_SECONDS}s"})
+            fleet = _grouped(found)
+        except RequestException as error:
+            self._on_query("error")
+            return Missing(f"Prometheus at {self._server.url} did not answer: {type(error).__name__}.")
+        except PrometheusApiClientException as error:
+            self._on_query("error")
+            return Missing(f"Prometheus refused the query for {query.metric}: {str(error)[:300]}")
+        except (KeyError, TypeError, ValueError) as error:
+            self._on_query("error")
+            return Missing(f"Prometheus answered something that is no range vector: {type(error).__name__}.")
+        self._on_query("ok")
+        return fleet
+
+
+def promql(query: Query, window: int) -> str:
+    """Return the range selector that reads a counter's raw samples of all ModelDeployments.
+
+    Only series of pods that belong to a ModelDeployment are read, whatever the metric's name.
+
+    Raises:
+        ValueError: The metric or a label has a name that Prometheus does not allow; the API's schema refuses those.
+    """
+    if not _METRIC.fullmatch(query.metric):
+        raise ValueError(f"{query.metric!r} is no metric name")
+    for label, _ in query.match:
+        if not _LABEL.fullmatch(label):
+            raise ValueError(f"{label!r} is no label name")
+    pairs = ",".join([f'{METRIC_DEPLOYMENT}!=""', *(f'{label}="{_escaped(value)}"' for label, value in query.match)])
+    return f"{query.metric}{{{pairs}}}[{window}s]"
+
+
+def _escaped(value: str) -> str:
+    """Return a label value as it stands between double quotes, which escape as in Go."""
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _grouped(found: list[Any]) -> Fleet:
+    """Sort a range vector by ModelDeployment; drop samples that are not numbers, and series that have none."""
+    fleet: dict[tuple[str, str], list[Series]] = defaultdict(list)
+    for one in found:
+        labels = {str(label): str(value) for label, value in one["metric"].items()}
+        numbers = ((float(at), float(value)) for at, value in one["values"])
+        samples = tuple((at, value) for at, value in numbers if math.isfinite(value))
+        if samples and labels.get("namespace") and labels.get(METRIC_DEPLOYMENT):
+            fleet[labels["namespace"], labels[METRIC_DEPLOYMENT]].append(Series(labels, samples))
+    return {place: tuple(series) for place, series in fleet.items()}

@@ -1,0 +1,159 @@
+"""Check: one metric with the rule that judges it, shared by all kinds that judge."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from assay.api.base import DECIMAL, Decimal, Flag, Fraction, Model, Name, Probability
+from assay.api.rules import KeysMatch, Matches, NamedList, Rule
+
+MetricName = Annotated[
+    str,
+    Field(min_length=1, max_length=200),
+    Matches("[a-zA-Z_:][a-zA-Z0-9_:]*", "must be the name of a Prometheus metric, such as assay_outcomes_total"),
+]
+LabelMatches = Annotated[
+    dict[str, Annotated[str, Field(max_length=256)]],
+    Field(max_length=8),
+    KeysMatch("[a-zA-Z_][a-zA-Z0-9_]*", 128, "must have names of Prometheus labels as keys, such as verdict"),
+]
+
+DEFAULT_TOLERANCE = "0.10"  # relative
+DEFAULT_MARGIN = "0.50"  # relative
+OWN_LABELS = ("namespace", "pod", "assay_deployment", "assay_revision", "assay_via")
+
+
+class Threshold(Model):
+    """How much worse: exactly one of relative or absolute."""
+
+    rules = (
+        Rule(
+            "must have exactly one of relative and absolute",
+            "has(self.relative) != has(self.absolute)",
+            lambda one: (one.relative is None) != (one.absolute is None),
+        ),
+    )
+
+    relative: Decimal | None = None
+    """Odds ratio of the bad outcome minus one: 0.10 is ten percent worse."""
+    absolute: Fraction | None = None
+    """Difference of rates: 0.005 is half a percentage point worse; converted once, at the stable revision's rate before the rollout."""
+
+
+class LabelMatch(Model):
+    """A counter and the label values that select its series."""
+
+    rules = (
+        Rule(
+            f"match must leave out {', '.join(OWN_LABELS)}: the operator adds them",
+            f"!has(self.match) || {list(OWN_LABELS)}.all(label, !(label in self.match))",
+            lambda one: not set(OWN_LABELS) & set(one.match or ()),
+        ),
+    )
+
+    metric: MetricName
+    """Name of a cumulative counter."""
+    match: LabelMatches | None = None
+    """Label values that a series must have. Default none."""
+
+
+class Proportion(Model):
+    """Bad events of all events."""
+
+    rules = (
+        Rule(
+            "bad must select other series than total, or every event would be bad",
+            "self.bad.metric != self.total.metric ||"
+            " (has(self.bad.match) ? self.bad.match : {}) != (has(self.total.match) ? self.total.match : {})",
+            lambda one: (one.bad.metric, one.bad.match or {}) != (one.total.metric, one.total.match or {}),
+        ),
+    )
+
+    bad: LabelMatch
+    """Counter of bad events."""
+    total: LabelMatch
+    """Counter of all events."""
+
+
+class CheckPreset(StrEnum):
+    """Ready-made checks."""
+
+    ERROR_RATIO = "error-ratio"
+
+
+def _unlike(field: str, unit: str) -> str:
+    """Return the CEL for: the threshold is set, but not as a decimal of this unit (of which another rule speaks)."""
+    value = f"self.{field}.{unit}"
+    return f"(has(self.{field}) && !(has({value}) && {value}.matches('^{DECIMAL}$')))"
+
+
+def _number(field: str, unit: str, otherwise: str) -> str:
+    """Return the CEL for a threshold's number."""
+    return f"double(has(self.{field}) ? self.{field}.{unit} : '{otherwise}')"
+
+
+def _relative_margin_is_wider(one: "Check") -> bool:
+    """Where neither is absolute, the margin lies beyond the tolerance, defaults included."""
+    tolerance = one.tolerance or Threshold(relative=DEFAULT_TOLERANCE)
+    margin = one.margin or Threshold(relative=DEFAULT_MARGIN)
+    if tolerance.relative is None or margin.relative is None:
+        return True
+    return float(margin.relative) > float(tolerance.relative)
+
+
+def _absolute_margin_is_wider(one: "Check") -> bool:
+    """Where the margin is absolute, it lies beyond an absolute tolerance, and beyond zero in any case."""
+    if one.margin is None or one.margin.absolute is None:
+        return True
+    tolerance = one.tolerance and one.tolerance.absolute
+    return float(one.margin.absolute) > float(tolerance or "0")
+
+
+class Check(Model):
+    """One metric with the rule that judges it."""
+
+    rules = (
+        Rule(
+            "must have exactly one of preset and proportion",
+            "has(self.preset) != has(self.proportion)",
+            lambda one: (one.preset is None) != (one.proportion is None),
+        ),
+        Rule(
+            "limit is an absolute rule of its own: leave tolerance, margin and negligible out beside it",
+            "!has(self.limit) || !(has(self.tolerance) || has(self.margin) || has(self.negligible))",
+            lambda one: one.limit is None or not (one.tolerance or one.margin or one.negligible),
+        ),
+        Rule(
+            f"margin.relative (default {DEFAULT_MARGIN}) must be greater than tolerance.relative (default {DEFAULT_TOLERANCE})",
+            f"{_unlike('margin', 'relative')} || {_unlike('tolerance', 'relative')} ||"
+            f" {_number('margin', 'relative', DEFAULT_MARGIN)} > {_number('tolerance', 'relative', DEFAULT_TOLERANCE)}",
+            _relative_margin_is_wider,
+        ),
+        Rule(
+            "margin.absolute must be greater than tolerance.absolute and than 0",
+            f"!has(self.margin) || {_unlike('margin', 'absolute')} || double(self.margin.absolute) > "
+            f"({_unlike('tolerance', 'absolute')} ? 0.0 : {_number('tolerance', 'absolute', '0')})",
+            _absolute_margin_is_wider,
+        ),
+    )
+
+    name: Name
+    """Name of the check, unique in the resource."""
+    preset: CheckPreset | None = None
+    """A ready-made metric: error-ratio is the share of answers 5xx. Exactly one of preset or proportion."""
+    proportion: Proportion | None = None
+    """A metric of your own. Exactly one of preset or proportion."""
+    tolerance: Threshold | None = None
+    """Worse than stable by more than this is harm and rolls back. Default relative 0.10. Not together with limit."""
+    margin: Threshold | None = None
+    """A regression of this size must be excluded before promotion. Default relative 0.50. Not together with limit."""
+    negligible: Probability | None = None
+    """An absolute rate below which nothing is held against a candidate; the answer to zero errors. Not together with limit."""
+    limit: Probability | None = None
+    """An absolute rule in place of the comparison with stable: harm is a rate above it, safety a rate below it."""
+    required: Flag = True
+    """False: reported, decides nothing. Default true."""
+
+
+Checks = Annotated[list[Check], Field(min_length=1, max_length=16), NamedList("name")]

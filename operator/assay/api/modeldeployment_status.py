@@ -1,0 +1,211 @@
+"""ModelDeploymentStatus: what is so, what was decided, and what the next look continues from."""
+
+# ruff: noqa: RUF012 - pydantic copies a default, so no two values share a list
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from assay.api.base import Conditions, Count, Integer, Model, Percent, Revision, Text, Time, Verdict
+from assay.api.rules import NamedList
+
+Integers = Annotated[list[Count], Field(max_length=8)]
+
+
+class Stage(StrEnum):
+    """Where the machine stands; for people and the machine, not a contract (conditions are)."""
+
+    INITIALISING = "Initialising"  # the first revision comes up; there is nothing to compare it with
+    STABLE = "Stable"  # one revision serves, and it is the one in spec
+    PREPARING = "Preparing"  # a candidate's pods come up, or grow for the next weight
+    ANALYSING = "Analysing"  # the candidate has traffic and is judged
+    PROMOTING = "Promoting"  # recorded: the candidate takes all traffic
+    ROLLING_BACK = "RollingBack"  # recorded: stable takes all traffic back
+    ROLLED_BACK = "RolledBack"  # stable serves; the revision in spec failed
+
+
+class Outcome(StrEnum):
+    """How a rollout ended."""
+
+    PROMOTED = "Promoted"
+    ROLLED_BACK = "RolledBack"
+    SUPERSEDED = "Superseded"
+
+
+class StableStatus(Model):
+    """The revision that serves."""
+
+    revision: Revision
+    """First 8 hex digits of the revision's hash."""
+    digest: Text = ""
+    """Digest of the model artefact, where spec gives one."""
+    weight: Percent
+    """Percent of traffic as read back from the router."""
+    ready: Count
+    """Ready pods."""
+
+
+class CandidateStatus(Model):
+    """The revision on trial."""
+
+    revision: Revision
+    """First 8 hex digits of the revision's hash."""
+    digest: Text = ""
+    """Digest of the model artefact, where spec gives one."""
+    weight: Percent
+    """Percent of traffic as read back from the router."""
+    ready: Count
+    """Ready pods."""
+    step: Count = 0
+    """Index of the step, from 0."""
+    start_time: Time
+    """When the rollout began."""
+    step_start_time: Time | None = None
+    """When the routers had acknowledged the step's weight; absent until then."""
+    first_request_time: Time | None = None
+    """When the candidate's first request was seen; warm-up counts from here."""
+    step_requests: Count = 0
+    """Requests that the candidate answered in this step."""
+    requests: Count = 0
+    """Requests that the candidate answered since the rollout began."""
+    outcome: Outcome | None = None
+    """What this rollout will be recorded as; set with Promoting and RollingBack."""
+    look_time: Time | None = None
+    """When the checks were last looked at, whether or not anything could be measured."""
+    count_time: Time | None = None
+    """Samples taken before this count nothing: the routers had not acknowledged the present weight."""
+
+
+class ProcessState(Model):
+    """An e-process between two looks."""
+
+    score: float = 1.0
+    """Boosted betting score; the rule is reached at `threshold`."""
+    logs: Annotated[list[float], Field(max_length=8)] = []
+    """Log likelihood ratio of each alternative."""
+
+
+class CounterState(Model):
+    """Cumulative counters of one pod at the last look, so that the next look can subtract."""
+
+    pod: Annotated[str, Field(max_length=253)]
+    """Name of the exporting pod."""
+    time: float
+    """Time of the sample, in seconds since the epoch, by Prometheus' clock."""
+    stable: Integers
+    """[bad, total] of the stable revision."""
+    candidate: Integers
+    """[bad, total] of the candidate."""
+
+
+class CheckStatus(Model):
+    """A check's verdict, its evidence, and the state that the next look continues from."""
+
+    name: Annotated[str, Field(min_length=1, max_length=52)]
+    """Name of the check."""
+    verdict: Verdict
+    """Pass, Fail, Undecided or NoData."""
+    definition: Annotated[str, Field(max_length=8)] = ""
+    """Digest of the check that the evidence is about; a changed check begins anew."""
+    reason: Text = ""
+    """The evidence in one sentence."""
+    estimate_stable: Text = ""
+    """Rate of the stable revision in this rollout."""
+    estimate_candidate: Text = ""
+    """Rate of the candidate in this rollout."""
+    effect: Text = ""
+    """Odds ratio of the bad outcome, candidate to stable (Mantel-Haenszel over the looks)."""
+    interval: Text = ""
+    """Time-uniform 95 % interval of the effect."""
+    harm_evidence: Text = ""
+    """Evidence of harm, of the evidence that rolls back: `5.1 of 100`."""
+    safety_evidence: Text = ""
+    """Evidence of safety, of the evidence that promotes: `12 of 20`."""
+    requests: Count = 0
+    """Candidate requests that this check has counted."""
+    odds: Annotated[list[float], Field(max_length=2)] = []
+    """[tolerance, margin] as odds ratios; `absolute` is converted once, at the stable revision's rate before the rollout."""
+    missed_looks: Count = 0
+    """Looks in a row in which nothing could be measured."""
+    last_look_time: Time | None = None
+    """When the last look counted something."""
+    totals: Integers = []
+    """[candidate total, candidate bad, stable total, stable bad] counted so far."""
+    harm: ProcessState = ProcessState()
+    """The process for harm, since the rollout began."""
+    safety: ProcessState = ProcessState()
+    """The process for safety, begun anew at the last weight step."""
+    negligible: ProcessState = ProcessState()
+    """The process for `negligible`, begun anew at the last weight step."""
+    pooled: Annotated[list[float], Field(max_length=2)] = []
+    """Mantel-Haenszel sums for the effect."""
+    lattice: Annotated[list[float], Field(max_length=64)] = []
+    """Log likelihoods on a fixed lattice of odds ratios, for the interval."""
+    counters: Annotated[list[CounterState], Field(max_length=256)] = []
+    """Counters of the last look."""
+
+
+class HistoryEntry(Model):
+    """A rollout that ended."""
+
+    revision: Revision
+    """The candidate."""
+    outcome: Outcome
+    """Promoted, RolledBack or Superseded."""
+    start_time: Time
+    """When it began."""
+    end_time: Time
+    """When it was decided."""
+    requests: Count = 0
+    """Requests that the candidate answered until then."""
+    reason: Text = ""
+    """Why, in one sentence."""
+    worst_check: Annotated[str, Field(max_length=52)] = ""
+    """The check that decided."""
+
+
+class Quarantined(Model):
+    """A revision that failed and is refused."""
+
+    revision: Revision
+    """The revision."""
+    reason: Text = ""
+    """Why it failed."""
+    time: Time
+    """When it failed."""
+
+
+class ModelDeploymentStatus(Model):
+    """What is."""
+
+    observed_generation: Count = 0
+    """Generation of the spec that this status is about."""
+    state_version: Annotated[Integer, Field(ge=1, le=1000)] = 1
+    """Version of the persisted machine state, for migrations."""
+    stage: Stage | None = None
+    """Where the machine stands."""
+    conditions: Conditions = []
+    """Ready, Progressing, Reconciling, Stalled."""
+    stable: StableStatus | None = None
+    """The revision that serves."""
+    candidate: CandidateStatus | None = None
+    """The revision on trial."""
+    split_generation: Count = 0
+    """Generation of the split that was last asked of the routers."""
+    split_acked_time: Time | None = None
+    """When every router was seen to have acknowledged `splitGeneration`; absent until then."""
+    verdict: Verdict | None = None
+    """The worst verdict of the required checks."""
+    decision: Text = ""
+    """Why the current direction was taken; set with Promoting and RollingBack."""
+    worst_check: Annotated[str, Field(max_length=52)] = ""
+    """The check that decided."""
+    decision_time: Time | None = None
+    """When the current direction was taken."""
+    checks: Annotated[list[CheckStatus], Field(max_length=16), NamedList("name")] = []
+    """The checks' verdicts and evidence."""
+    history: Annotated[list[HistoryEntry], Field(max_length=10)] = []
+    """The last rollouts, newest first."""
+    quarantined: Annotated[list[Quarantined], Field(max_length=20)] = []
+    """Revisions that failed and are refused."""

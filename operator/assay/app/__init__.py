@@ -1,0 +1,1 @@
+"""The process: kopf wiring, the work queue, settings, the command line."""

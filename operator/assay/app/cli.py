@@ -1,0 +1,126 @@
+"""What can be asked of Assay on the command line?"""
+
+import asyncio
+import importlib
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, Literal, get_args, get_origin
+
+import click
+
+from assay import __version__
+from assay.app import logs
+from assay.app.settings import PREFIX, Settings
+from assay.core.errors import AssayError
+
+SANDBOX = "assay.sandbox.cli"
+
+
+class _Lazy(click.Group):
+    """A group whose `sandbox` is loaded when it is asked for: the operator's image does without its packages."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted([*super().list_commands(ctx), "sandbox"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; a stand-in that says what is missing where the sandbox cannot be loaded."""
+        if cmd_name != "sandbox":
+            return super().get_command(ctx, cmd_name)
+        try:
+            command = importlib.import_module(SANDBOX).sandbox
+        except ModuleNotFoundError as error:
+            return _missing(error.name or SANDBOX)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{SANDBOX}.sandbox is no command")
+        return command
+
+
+def _missing(module: str) -> click.Command:
+    """Return a command in place of the sandbox that says which package it lacks."""
+
+    def explain(**_: object) -> None:
+        raise click.ClickException(
+            f"The sandbox needs the Python module {module!r}, which is not installed."
+            " Install the extra: pip install 'assay-operator[sandbox]'."
+        )
+
+    return click.Command(
+        "sandbox",
+        callback=explain,
+        params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
+        help="Run a whole Kubernetes on this machine (needs the extra 'sandbox').",
+        context_settings={"ignore_unknown_options": True},
+    )
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Quality assessment in production for machine-learning models on Kubernetes.
+
+    Install the custom resources with `assay crds | kubectl apply --server-side -f -`, then run the operator: in a
+    cluster with the Helm chart, or from here with `assay run` and your kubeconfig.
+    """
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option per setting."""
+    for one in reversed(fields(Settings)):
+        choices = get_args(one.type) if get_origin(one.type) is Literal else ()
+        many = one.default == ()
+        shown = f" [default: {one.default}]" if one.default != () else ""
+        command = click.option(
+            f"--{one.name.removesuffix('s') if many else one.name}".replace("_", "-"),
+            one.name,
+            type=click.Choice(choices) if choices else (str if many else type(one.default)),
+            multiple=many,
+            help=f"{one.metadata['help']} [env: {PREFIX}{one.name.upper()}]{shown}",
+        )(command)
+    return command
+
+
+@main.command()
+@_options
+def run(**given: Any) -> None:  # noqa: ANN401 - of many types
+    """Run the operator until it is stopped by SIGTERM or Ctrl-C.
+
+    It talks to the cluster it runs in, or else to the current context of your kubeconfig. Every option can be given as
+    an environment variable; an option wins.
+    """
+    from assay.app import operator  # noqa: PLC0415 - kopf takes most of a second, which --help need not
+
+    try:
+        settings = Settings.from_env(**given)
+        logs.set_up(settings.log_format, settings.log_level)
+        asyncio.run(operator.run(settings))
+    except AssayError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"Could not listen on the port of --http-port: {error.strerror}.") from error
+
+
+@main.command()
+@click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", help="Format. [default: yaml]")
+def crds(output: str) -> None:
+    """Print the custom resource definitions.
+
+    They are ready for `kubectl apply --server-side -f -`.
+    """
+    from assay.api import crd  # noqa: PLC0415 - needed here only
+
+    if output == "yaml":
+        click.echo("---\n".join(crd.to_yaml(one) for one in crd.crds()), nl=False)
+    else:
+        click.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": crd.crds()}, indent=2))
+
+
+@main.command()
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Format. [default: text]")
+def version(output: str) -> None:
+    """Print the version."""
+    if output == "json":
+        click.echo(json.dumps({"version": __version__, "python": platform.python_version()}))
+    else:
+        click.echo(f"assay {__version__}")

@@ -1,0 +1,69 @@
+"""Which kinds does the loop look after, and what means what for each?"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from assay.api.base import GROUP, VERSION, Manifest
+from assay.api.modeldeployment import ModelDeployment, ModelDeploymentStatus, Stage
+from assay.app.settings import Settings
+from assay.core import rollout
+from assay.core.decision import Decision, Needs, Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An object that is looked after."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of resource: its name in the API, its model, and the pure functions that decide about it."""
+
+    api_version: str
+    name: str
+    plural: str
+    model: type[ModelDeployment]
+    needs: Callable[[ModelDeployment, datetime], Needs]
+    decide: Callable[[ModelDeployment, Seen], Decision]
+    refused: Callable[[ModelDeploymentStatus, "Refusal"], ModelDeploymentStatus]
+    """The status of a resource that cannot be carried out: as it was, and Stalled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a resource cannot be carried out."""
+
+    reason: str
+    message: str
+    generation: int
+    now: datetime
+
+
+def urgent(raw: Manifest) -> bool:
+    """Return whether an object must not wait behind others: it is being deleted or rolled back."""
+    stage = raw.get("status", {}).get("stage")
+    return "deletionTimestamp" in raw["metadata"] or stage == Stage.ROLLING_BACK
+
+
+def kinds(settings: Settings) -> Mapping[str, Kind]:
+    """Return the kinds that the operator looks after, by name."""
+    options = rollout.Options(router_image=settings.router_image)
+    kind = Kind(
+        api_version=f"{GROUP}/{VERSION}",
+        name="ModelDeployment",
+        plural="modeldeployments",
+        model=ModelDeployment,
+        needs=rollout.needs,
+        decide=partial(rollout.decide, options=options),
+        refused=rollout.refused,
+    )
+    return {kind.name: kind}

@@ -1,0 +1,1 @@
+"""The data plane: Envoy and the agent that feeds it."""

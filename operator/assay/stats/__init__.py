@@ -1,0 +1,1 @@
+"""Numbers in, numbers out: sequential tests that may be looked at as often as one likes."""

@@ -1,0 +1,226 @@
+"""The real client against a scripted Prometheus."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.script import Script
+from assay.adapters.prometheus import PrometheusMetrics, promql
+from assay.core.decision import Missing, Query, Series
+from assay.core.errors import InvalidSpec
+
+QUERY = Query("envoy_cluster_upstream_rq_xx", (("envoy_response_code_class", "5"),))
+
+
+def a_series(
+    namespace: str = "shop",
+    deployment: str = "flights",
+    values: tuple[tuple[float, str], ...] = ((1.0, "3"), (2.0, "4")),
+    **labels: str,
+) -> dict[str, Any]:
+    metric = {"__name__": QUERY.metric, "namespace": namespace, "assay_deployment": deployment, **labels}
+    return {"metric": metric, "values": [list(value) for value in values]}
+
+
+def answer(*series: dict[str, Any]) -> dict[str, Any]:
+    return {"status": "success", "data": {"resultType": "matrix", "result": list(series)}}
+
+
+@pytest.fixture
+def now() -> list[float]:
+    return [0.0]
+
+
+@pytest.fixture
+def outcomes() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def metrics(server: Script, now: list[float], outcomes: list[str]) -> Iterator[PrometheusMetrics]:
+    metrics = PrometheusMetrics(server.url, interval=5, window=30, clock=lambda: now[0], on_query=outcomes.append)
+    yield metrics
+    metrics.close()
+
+
+def measured(metrics: PrometheusMetrics, namespace: str = "shop", deployment: str = "flights") -> tuple[Series, ...]:
+    found = metrics.series(QUERY, namespace, deployment)
+    assert not isinstance(found, Missing)
+    return found
+
+
+def asked(server: Script) -> list[str]:
+    return [request[2]["query"][0] for request in server.requests]
+
+
+def test_one_query_reads_raw_samples_of_the_whole_fleet(
+    metrics: PrometheusMetrics, server: Script, outcomes: list[str]
+) -> None:
+    server.says(200, answer(a_series(pod="a"), a_series(pod="b"), a_series(deployment="fares", pod="c")))
+
+    found = measured(metrics)
+
+    assert [one.labels["pod"] for one in found] == ["a", "b"]
+    assert found[0].samples == ((1.0, 3.0), (2.0, 4.0))
+    assert asked(server) == [
+        'envoy_cluster_upstream_rq_xx{assay_deployment!="",envoy_response_code_class="5"}[30s]',
+    ]
+    assert outcomes == ["ok"]
+
+
+def test_the_number_of_queries_does_not_grow_with_the_rollouts(metrics: PrometheusMetrics, server: Script) -> None:
+    server.says(200, answer(*(a_series(deployment=f"m{n}") for n in range(50))))
+
+    for n in range(50):
+        assert len(measured(metrics, deployment=f"m{n}")) == 1
+
+    assert len(server.requests) == 1
+
+
+def test_an_answer_is_asked_for_again_after_the_interval(
+    metrics: PrometheusMetrics, server: Script, now: list[float]
+) -> None:
+    server.says(200, answer(a_series()))
+    metrics.series(QUERY, "shop", "flights")
+    now[0] = 4.9
+    metrics.series(QUERY, "shop", "flights")
+    now[0] = 5.0
+    metrics.series(QUERY, "shop", "flights")
+
+    assert len(server.requests) == 2
+
+
+def test_threads_that_want_the_same_answer_wait_for_one_query(metrics: PrometheusMetrics, server: Script) -> None:
+    server.says(200, answer(a_series()))
+    together = threading.Barrier(8)
+
+    def ask(_: int) -> int:
+        together.wait()
+        return len(measured(metrics))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(8))) == [1] * 8
+    assert len(server.requests) == 1
+
+
+def test_same_names_in_other_namespaces_are_other_deployments(metrics: PrometheusMetrics, server: Script) -> None:
+    server.says(200, answer(a_series(namespace="other", pod="theirs")))
+
+    assert metrics.series(QUERY, "shop", "flights") == ()
+    assert measured(metrics, "other")[0].labels["pod"] == "theirs"
+
+
+def test_samples_that_are_no_numbers_are_dropped_and_series_without_any_too(
+    metrics: PrometheusMetrics, server: Script
+) -> None:
+    values = ((1.0, "NaN"), (2.0, "+Inf"), (3.0, "-Inf"), (4.0, "5"))
+    server.says(200, answer(a_series(values=values, pod="a"), a_series(values=((1.0, "NaN"),), pod="b")))
+
+    found = measured(metrics)
+
+    assert [(one.labels["pod"], one.samples) for one in found] == [("a", ((4.0, 5.0),))]
+
+
+def test_series_that_belong_to_nobody_are_left_out(metrics: PrometheusMetrics, server: Script) -> None:
+    stray = a_series()
+    del stray["metric"]["namespace"]
+    server.says(200, answer(stray))
+
+    assert metrics.series(QUERY, "shop", "flights") == ()
+
+
+def test_an_empty_answer_is_empty_and_not_missing(metrics: PrometheusMetrics, server: Script) -> None:
+    server.says(200, answer())
+
+    assert metrics.series(QUERY, "shop", "flights") == ()
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        ((400, {"status": "error", "error": "parse error"}), "refused"),
+        ((503, b""), "refused"),
+        ((200, b"<html>"), "did not answer"),
+        ((200, {"status": "success"}), "no range vector"),
+        ((200, {"data": {"result": [{"metric": {}}]}}), "no range vector"),
+        ((200, {"data": {"result": [{"metric": {}, "values": [[1, "x"]]}]}}), "no range vector"),
+        ((200, {"data": {"result": 7}}), "no range vector"),
+        ((200, ["what"]), "no range vector"),
+    ],
+)
+def test_whatever_goes_wrong_is_missing_with_a_reason(
+    metrics: PrometheusMetrics, server: Script, outcomes: list[str], reply: tuple[int, object], said: str
+) -> None:
+    server.says(*reply)
+
+    found = metrics.series(QUERY, "shop", "flights")
+
+    assert isinstance(found, Missing)
+    assert said in found.reason
+    assert outcomes == ["error"]
+
+
+def test_an_outage_costs_one_query_an_interval_and_not_one_a_rollout(
+    metrics: PrometheusMetrics, server: Script
+) -> None:
+    server.says(503, b"")
+    for n in range(20):
+        assert isinstance(metrics.series(QUERY, "shop", f"m{n}"), Missing)
+
+    assert len(server.requests) == 1
+
+
+def test_a_server_that_does_not_listen_is_missing() -> None:
+    metrics = PrometheusMetrics("http://127.0.0.1:1")
+
+    assert isinstance(metrics.series(QUERY, "shop", "flights"), Missing)
+    metrics.close()
+
+
+def test_answers_that_nobody_asks_for_any_more_are_forgotten(
+    metrics: PrometheusMetrics, server: Script, now: list[float]
+) -> None:
+    server.says(200, answer())
+    for n in range(20):
+        metrics.series(Query(f"metric_{n}"), "shop", "flights")
+    now[0] = 61.0
+    metrics.series(QUERY, "shop", "flights")
+
+    assert list(metrics._answers) == [QUERY]
+
+
+@pytest.mark.parametrize("url", ["prometheus:9090", "ftp://prometheus", "", "http://"])
+def test_an_address_that_is_none_is_refused_with_an_example(url: str) -> None:
+    with pytest.raises(InvalidSpec, match="http://prometheus"):
+        PrometheusMetrics(url)
+
+
+@given(st.text(max_size=30))
+def test_a_label_value_cannot_leave_its_quotes(value: str) -> None:
+    text = promql(Query("m", (("label", value),)), 30)
+
+    inside = text.removeprefix('m{assay_deployment!="",label="').removesuffix('"}[30s]')
+    unescaped, rest = "", inside
+    while rest:
+        if rest[0] == "\\":
+            unescaped += {"n": "\n", '"': '"', "\\": "\\"}[rest[1]]
+            rest = rest[2:]
+        else:
+            assert rest[0] not in '"\n'
+            unescaped, rest = unescaped + rest[0], rest[1:]
+    assert unescaped == value
+
+
+@pytest.mark.parametrize("query", [Query("up} or vector(1"), Query("m", (('x="",y', "1"),)), Query("m\n")])
+def test_names_that_prometheus_does_not_allow_are_never_sent(query: Query) -> None:
+    with pytest.raises(ValueError, match="name"):
+        promql(query, 30)
+
+
+def test_series_are_values() -> None:
+    assert Series({}, ()) == Series({}, ())

@@ -1,0 +1,258 @@
+"""What the chart installs is least, and what it offers is documented."""
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any, TypeAlias
+
+import pytest
+import yaml
+
+from assay import __version__
+from assay.adapters.kube import PLURALS
+from assay.api import crd
+from assay.app.metrics import METRICS
+from assay.app.settings import PREFIX, Settings
+from assay.core import names
+from assay.core.permissions import PERMISSIONS
+
+CHART = Path(__file__).parents[2] / "charts" / "assay"
+SWITCHES = {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}
+
+Manifest: TypeAlias = dict[str, Any]
+Run: TypeAlias = Callable[..., CompletedProcess[str]]
+Render: TypeAlias = Callable[..., list[Manifest]]
+
+
+def only(manifests: list[Manifest], kind: str) -> Manifest:
+    (found,) = (one for one in manifests if one["kind"] == kind)
+    return found
+
+
+def kinds(manifests: list[Manifest]) -> list[str]:
+    return sorted(str(one["kind"]) for one in manifests)
+
+
+def granted(role: Manifest) -> dict[tuple[str, str], set[str]]:
+    """Return the verbs of a role by group and resource; no rule may be a wildcard."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for rule in role["rules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                found.setdefault((group, resource), set()).update(rule["verbs"])
+    assert not any("*" in (group, resource, *verbs) for (group, resource), verbs in found.items())
+    return found
+
+
+def test_helm_finds_nothing_to_complain_about(helm: Run) -> None:
+    done = helm("lint", "--strict", str(CHART))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 chart(s) failed" in done.stdout
+
+
+def test_the_chart_is_of_this_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+
+
+def test_by_default_it_installs_the_operator_and_nothing_that_needs_other_crds(render: Render) -> None:
+    assert kinds(render()) == ["ClusterRole", "ClusterRoleBinding", "Deployment", "Service", "ServiceAccount"]
+
+
+def test_every_switch_adds_its_own_object(render: Render) -> None:
+    added = set(kinds(render(**SWITCHES))) - set(kinds(render()))
+
+    assert added == {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
+
+
+def test_the_role_grants_exactly_the_declared_permissions(render: Render) -> None:
+    declared = {(one.group, one.resource): set(one.verbs) for one in PERMISSIONS}
+
+    assert granted(only(render(), "ClusterRole")) == declared
+
+
+def test_every_kind_that_the_operator_can_name_is_covered_by_a_permission() -> None:
+    allowed = {(one.group, one.resource) for one in PERMISSIONS}
+
+    missing = {(version.rpartition("/")[0], plural) for (version, _), plural in PLURALS.items()} - allowed
+
+    assert missing == set()
+
+
+def test_the_operator_can_neither_read_secrets_nor_give_itself_more_rights(render: Render) -> None:
+    verbs = granted(only(render(), "ClusterRole"))
+
+    assert ("", "secrets") not in verbs
+    assert not {"escalate", "bind", "impersonate"} & set().union(*verbs.values())
+
+
+def test_with_namespaces_its_rights_end_there(render: Render) -> None:
+    manifests = render(namespaces=["shop", "bank"])
+    bindings = [one for one in manifests if one["kind"] == "RoleBinding"]
+
+    assert "ClusterRoleBinding" not in kinds(manifests)
+    assert sorted(one["metadata"]["namespace"] for one in bindings) == ["bank", "shop"]
+    assert environment(manifests)["ASSAY_NAMESPACES"] == "shop,bank"
+
+
+def test_without_rbac_and_account_of_its_own_it_uses_what_is_there(render: Render) -> None:
+    manifests = render(rbac={"create": False}, serviceAccount={"create": False, "name": "given"})
+
+    assert kinds(manifests) == ["Deployment", "Service"]
+    assert pod(manifests)["serviceAccountName"] == "given"
+
+
+def pod(manifests: list[Manifest]) -> Manifest:
+    found: Manifest = only(manifests, "Deployment")["spec"]["template"]["spec"]
+    return found
+
+
+def environment(manifests: list[Manifest]) -> dict[str, str]:
+    (container,) = pod(manifests)["containers"]
+    return {one["name"]: one["value"] for one in container["env"]}
+
+
+def test_the_pod_meets_the_restricted_pod_security_standard(render: Render) -> None:
+    found = pod(render())
+    (container,) = found["containers"]
+
+    assert found["securityContext"]["runAsNonRoot"]
+    assert found["securityContext"]["runAsUser"] == 65532
+    assert found["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["resources"]["requests"]
+    assert "volumes" not in found
+
+
+def test_there_is_never_a_second_operator(render: Render) -> None:
+    spec = only(render(), "Deployment")["spec"]
+
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_what_the_chart_sets_are_settings_of_the_operator_and_what_it_leaves_are_the_same_defaults(
+    render: Render,
+) -> None:
+    defaults = {f"{PREFIX}{one.name.upper()}": one.default for one in fields(Settings)}
+    given = environment(render(namespaces=["shop"]))
+
+    assert set(given) <= set(defaults)
+    settings = Settings.from_env(environment(render()))
+    assert settings == Settings(log_format="json")
+
+
+def test_values_reach_the_operator(render: Render) -> None:
+    found = environment(
+        render(prometheusUrl="https://prom", logLevel="debug", routerImage={"repository": "r/router", "tag": "7"})
+    )
+
+    assert Settings.from_env(found).prometheus_url == "https://prom"
+    assert Settings.from_env(found).log_level == "debug"
+    assert Settings.from_env(found).router_image == "r/router:7"
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"logFormat": "xml"}, "logFormat"),
+        ({"prometheusUrl": "prometheus:9090"}, "prometheusUrl"),
+        ({"workers": 0}, "workers"),
+        ({"replicas": 2}, "replicas"),
+        ({"image": {"tags": "1"}}, "tags"),
+        ({"namespaces": ["No Namespace"]}, "namespaces"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(helm: Run, values: Manifest, named: str) -> None:
+    done = helm("template", "assay", str(CHART), "--values", "-", given=yaml.safe_dump(values))
+
+    assert done.returncode != 0
+    assert named in done.stderr
+
+
+def leaves(value: Any, path: str = "") -> set[str]:
+    """Return the names of values that somebody may set; what is empty or passed on as a whole counts as one."""
+    if not isinstance(value, dict) or not value or path == "resources":
+        return {path}
+    return set().union(*(leaves(child, f"{path}.{name}".lstrip(".")) for name, child in value.items()))
+
+
+def test_every_value_is_documented_by_its_name_and_described_by_the_schema() -> None:
+    text = (CHART / "values.yaml").read_text(encoding="utf-8")
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+
+    for name in leaves(yaml.safe_load(text)):
+        assert f"# {name} " in text, f"{name} is not documented"
+        node = schema
+        for part in name.split("."):
+            assert part in node["properties"], f"{name} is not in the schema"
+            node = node["properties"][part]
+
+
+def test_objects_are_labelled_and_selected_without_the_version(render: Render) -> None:
+    manifests = render(**SWITCHES)
+    selector = only(manifests, "Deployment")["spec"]["selector"]["matchLabels"]
+
+    for one in manifests:
+        assert one["metadata"]["labels"]["app.kubernetes.io/version"] == __version__
+        assert one["metadata"]["labels"]["app.kubernetes.io/part-of"] == "assay"
+        assert "namespace" not in one["metadata"]
+    assert set(selector) == {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component")}
+    assert only(manifests, "Service")["spec"]["selector"] == selector
+    assert only(manifests, "ServiceMonitor")["spec"]["selector"]["matchLabels"] == selector
+
+
+def test_every_template_file_holds_one_object_of_the_kind_that_it_is_named_after(helm: Run) -> None:
+    said = helm("template", "assay", str(CHART), "--values", "-", given=yaml.safe_dump(SWITCHES)).stdout
+    sources = {}
+    for block in said.split("---\n# Source: ")[1:]:
+        source, _, text = block.partition("\n")
+        sources[source] = yaml.safe_load(text)["kind"]
+
+    assert len(sources) == len(kinds(list(yaml.safe_load_all(said))))
+    for source, kind in sources.items():
+        assert Path(source).stem.endswith(f"-{kind.lower()}"), source
+
+
+def test_long_names_stay_names(render: Render) -> None:
+    for one in render(release="r" * 53, **SWITCHES):
+        assert len(one["metadata"]["name"]) <= 63
+
+
+def test_the_routers_monitor_makes_the_labels_that_checks_ask_for(render: Render) -> None:
+    monitor = only(render(**SWITCHES), "PodMonitor")["spec"]
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    made = {one["targetLabel"]: one["sourceLabels"] for one in endpoint["relabelings"]}
+
+    assert made == {
+        names.METRIC_DEPLOYMENT: [pod_label(names.DEPLOYMENT_LABEL)],
+        names.METRIC_REVISION: [pod_label(names.REVISION_LABEL)],
+    }
+    assert monitor["selector"]["matchExpressions"] == [{"key": names.DEPLOYMENT_LABEL, "operator": "Exists"}]
+
+
+def pod_label(label: str) -> str:
+    """Return what Prometheus' service discovery calls a label of a pod."""
+    return "__meta_kubernetes_pod_label_" + label.replace(".", "_").replace("/", "_")
+
+
+def test_alerts_ask_for_metrics_that_the_operator_has(render: Render) -> None:
+    known = {one.name for one in METRICS}
+    (group,) = only(render(**SWITCHES), "PrometheusRule")["spec"]["groups"]
+
+    for rule in group["rules"]:
+        assert any(name in rule["expr"] for name in known), rule["alert"]
+        assert rule["annotations"]["summary"].endswith(".")
+
+
+def test_the_chart_carries_the_crds_as_they_are_generated() -> None:
+    found = {one.name: one.read_text(encoding="utf-8") for one in (CHART / "crds").iterdir()}
+
+    assert found == {crd.file_name(one): crd.to_yaml(one) for one in crd.crds()}

@@ -1,0 +1,87 @@
+"""Helm installs the chart on a real cluster, the operator comes up with its least rights, and uninstalling is safe."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from assay.core.permissions import PERMISSIONS, Permission
+from assay.sandbox.builds import build_program
+from assay.sandbox.cluster import kubectl
+from assay.sandbox.errors import SandboxError
+from assay.sandbox.layout import Layout
+
+CHART = Path(__file__).parents[2] / "charts" / "assay"
+NAMESPACE, RELEASE = "chart-test", "tried"
+WATCHED = "chart-watched"
+ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}-assay"
+
+
+def helm(sandbox: Layout, *argv: str) -> str:
+    program = build_program("helm", lambda _what, _fraction: None)
+    done = subprocess.run(
+        [program, "--kubeconfig", str(sandbox.kubeconfig), "--namespace", NAMESPACE, *argv],
+        capture_output=True, text=True, check=False, timeout=180,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def release(sandbox: Layout) -> Iterator[Layout]:
+    """The chart, installed to look after one namespace of its own, so that it meets no other operator."""
+    kubectl(sandbox, "apply", "--server-side", "--force-conflicts", "-f", str(CHART / "crds"))
+    for name in (NAMESPACE, WATCHED):
+        space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {
+            "pod-security.kubernetes.io/enforce": "restricted"}}}  # fmt: skip
+        kubectl(sandbox, "apply", "--server-side", "-f", "-", given=json.dumps(space))
+    helm(sandbox, "upgrade", "--install", RELEASE, str(CHART), "--set", f"namespaces={{{WATCHED}}}", "--wait",
+         "--timeout", "120s")  # fmt: skip
+    yield sandbox
+    helm(sandbox, "uninstall", RELEASE, "--wait")
+
+
+def may(sandbox: Layout, verb: str, resource: str, namespace: str) -> bool:
+    """Return whether the operator may do something to `plural.group/subresource`, says the API server."""
+    resource, _, subresource = resource.partition("/")
+    asked = ["auth", "can-i", verb, resource, f"--subresource={subresource}", f"--as={ACCOUNT}"]
+    try:
+        return "yes" in kubectl(sandbox, *asked, "--namespace", namespace)
+    except SandboxError:
+        return False  # kubectl exits 1 with its `no`
+
+
+def test_the_operator_is_ready_in_a_namespace_that_enforces_the_restricted_standard(release: Layout) -> None:
+    found = json.loads(kubectl(release, "get", "deployment", f"{RELEASE}-assay", "-n", NAMESPACE, "-o", "json"))
+
+    assert found["status"]["readyReplicas"] == 1
+
+
+def test_its_metrics_are_answered_through_the_service(release: Layout) -> None:
+    path = f"/api/v1/namespaces/{NAMESPACE}/services/{RELEASE}-assay-metrics:metrics/proxy/metrics"
+    said = kubectl(release, "get", "--raw", path)
+
+    assert "assay_operator_info" in said
+    assert 'code="403"' not in said
+
+
+@pytest.mark.parametrize("permission", PERMISSIONS, ids=lambda one: f"{one.resource}.{one.group}")
+def test_it_may_do_what_is_declared_where_it_looks_after_things_and_nowhere_else(
+    release: Layout, permission: Permission
+) -> None:
+    plural, slash, subresource = permission.resource.partition("/")
+    resource = f"{plural}.{permission.group}{slash}{subresource}"
+
+    for verb in permission.verbs:
+        assert may(release, verb, resource, WATCHED)
+    assert not may(release, permission.verbs[0], resource, "default")
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource"),
+    [("get", "secrets"), ("create", "pods"), ("patch", "modeldeployments"), ("escalate", "roles"), ("bind", "roles")],
+)
+def test_it_may_not_do_what_would_hurt(release: Layout, verb: str, resource: str) -> None:
+    assert not may(release, verb, resource, WATCHED)

@@ -1,0 +1,157 @@
+import asyncio
+import itertools
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, web
+from examples_rig import run
+from flights import traffic
+from flights.replay import Plan, Replay, outcome
+from flights.tally import Tally
+
+
+@pytest.fixture(scope="module")
+def flights(artefacts: Path) -> traffic.Traffic:
+    return traffic.load(artefacts / traffic.FILE)
+
+
+def start(artefacts: Path, url: str, *options: str):
+    return run("flights.replay", "--url", url, "--flights", str(artefacts / traffic.FILE), *options)
+
+
+def plan(**changes) -> Plan:
+    fields = {"url": "", "rate": 500.0, "speedup": 1.0, "duration": None, "requests": None, "timeout": 0.5, "connections": 8}
+    return Plan(**(fields | changes))
+
+
+def test_the_same_passengers_ask_the_same_things_in_every_run(flights):
+    once, again = (list(itertools.islice(flights.requests(3, 1000), 300)) for _ in range(2))
+    assert once == again
+    assert len({request.identifier for _, request in once}) == 300
+    assert all(earlier[0] <= later[0] for earlier, later in itertools.pairwise(once))
+
+
+def test_after_the_last_flight_the_season_begins_anew_with_new_ids(flights):
+    short = traffic.Traffic(
+        {name: column[:2] for name, column in flights.columns.items()},
+        flights.names[:2],
+        flights.departures[:2],
+        flights.late[:2],
+    )
+    asked = list(itertools.islice(short.requests(1, 10), 6))
+    assert len({request.identifier for _, request in asked}) == 6
+    assert asked[0][1].user == asked[2][1].user == asked[4][1].user
+    assert all(earlier[0] <= later[0] for earlier, later in itertools.pairwise(asked))
+
+
+def test_what_is_unknown_is_not_sent(flights):
+    for _, request in itertools.islice(flights.requests(1, 10), 500):
+        body = json.loads(request.body)
+        assert body["id"] == request.identifier
+        assert all(one["data"][0] == one["data"][0] for one in body["inputs"])
+        assert {one["name"] for one in body["inputs"]} >= {"dep_delay", "carrier", "origin", "dest"}
+        assert not {one["name"] for one in body["inputs"]} & {"late", "month", "departure", "name"}
+
+
+def test_requests_are_due_at_a_rate_or_by_the_flights_own_clock():
+    assert plan(rate=200.0).due(100, 9999.0) == 0.5
+    assert plan(rate=None, speedup=60.0).due(100, 120.0) == 2.0
+    assert not plan(requests=10).over(9, 0.0)
+    assert plan(requests=10).over(10, 0.0)
+    assert plan(duration=5.0).over(0, 5.0)
+
+
+def test_a_prediction_is_compared_with_what_happened():
+    body = json.dumps({"outputs": [{"name": "late", "data": [True]}]}).encode()
+    assert outcome(200, body, late=True) == "correct"
+    assert outcome(200, body, late=False) == "wrong"
+    assert outcome(200, body, late=None) == "unlabelled"
+    assert outcome(500, b"{}", late=True) is None
+
+
+def test_a_user_who_is_sent_back_is_seen():
+    tally = Tally()
+    for milliseconds, (user, revision) in enumerate([("a", "1"), ("b", "1"), ("a", "2"), ("a", "2"), ("b", "1"), ("a", "1")]):
+        tally.answer(revision, 200, user, None, milliseconds)
+    said = tally.written()
+    assert said["returnedUsers"] == 1
+    assert said["revisions"]["2"] | {"outcomes": {}} == {
+        "answered": 2, "firstAnswer": 2, "lastAnswer": 3, "statuses": {"200": 2}, "outcomes": {}, "users": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "lost", "statuses"),
+    [
+        (500, {"x-flights-model": "v5", "x-assay-revision": "0a1b2c3d"}, {}, {"500": 20}),
+        (503, {"x-assay-revision": "0a1b2c3d"}, {"unsigned 503": 20}, {}),  # the router's own answer
+        (504, {}, {"unsigned 504": 20}, {}),
+        (200, {}, {"unsigned 200": 20}, {}),
+        (0, {}, {"timeout": 20}, {}),
+    ],
+)
+def test_answered_is_what_a_model_signed_and_everything_else_is_lost(flights, capsys, status, headers, lost, statuses):
+    async def handle(_: web.Request) -> web.Response:
+        if not status:
+            await asyncio.Event().wait()
+        return web.json_response({"outputs": [{"name": "late", "data": [True]}]}, status=status, headers=headers)
+
+    async def replayed() -> None:
+        app = web.Application()
+        app.router.add_post("/v2/models/flights/infer", handle)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = site._server.sockets[0].getsockname()[1]
+        chosen = plan(requests=20)
+        async with ClientSession(f"http://127.0.0.1:{port}", timeout=chosen.client_timeout()) as session:
+            await Replay(chosen, session).run(flights.requests(1, 100))
+        await runner.cleanup()
+
+    asyncio.run(replayed())
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (summary["event"], summary["sent"], summary["waiting"]) == ("summary", 20, 0)
+    assert (summary["losses"], summary["statuses"]) == (lost, statuses)
+    assert summary["answered"] + summary["lost"] == 20
+
+
+def test_a_whole_replay_against_a_server_is_counted_to_the_last_request(serve, artefacts):
+    server = serve("v2")
+    replay = start(artefacts, server.url, "--rate", "400", "--requests", "600")
+    out, errors = replay.communicate(timeout=60)
+    assert (replay.returncode, errors) == (0, "")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert {line["event"] for line in lines[:-1]} == {"progress"}
+    said = lines[-1]
+    assert (said["event"], said["sent"], said["answered"], said["lost"]) == ("summary", 600, 600, 0)
+    assert 1.45 < said["elapsed"] < 10
+    answers = said["revisions"]["unrouted"]
+    assert answers["outcomes"]["correct"] > 0.85 * 600
+    assert answers["lastAnswer"] - answers["firstAnswer"] >= 1400
+    assert 'status="200"} 600.0' in server.ask("/metrics")[2].decode()
+
+
+def test_a_killed_server_shows_as_lost_requests_and_sigterm_ends_with_the_summary(serve, artefacts):
+    server = serve("v2")
+    replay = start(artefacts, server.url, "--rate", "100", "--timeout", "5")
+    said = json.loads(replay.stdout.readline())
+    assert said["answered"] > 0
+    assert said["lost"] == 0
+    server.process.kill()
+    while not said["lost"]:
+        said = json.loads(replay.stdout.readline())
+    replay.send_signal(signal.SIGTERM)
+    out, errors = replay.communicate(timeout=30)
+    said = json.loads(out.splitlines()[-1])
+    assert (replay.returncode, errors, said["event"], said["waiting"]) == (0, "", "summary", 0)
+    assert said["sent"] == said["answered"] + said["lost"]
+    assert said["losses"]["ClientConnectorError"] > 0
+
+
+def test_without_the_held_out_flights_the_replay_says_how_to_get_them(tmp_path):
+    replay = start(tmp_path, "http://127.0.0.1:1")
+    assert "does not exist; `python -m flights.train` writes it" in replay.communicate(timeout=30)[1]
+    assert replay.returncode == 1

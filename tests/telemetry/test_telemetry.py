@@ -1,0 +1,90 @@
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from assay.telemetry import CONTENT_TYPE, Telemetry
+
+
+def value(telemetry: Telemetry, name: str, **labels: str) -> float | None:
+    return telemetry.registry.get_sample_value(name, labels)
+
+
+def serve(telemetry: Telemetry, app, path: str = "/v2/models/m/infer", kind: str = "http") -> list:
+    """Send one request through the middleware and return what the application sent."""
+    sent: list = []
+
+    async def receive() -> dict:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    wrapped = telemetry.middleware(app, measured=lambda path: path.endswith("/infer"))
+    asyncio.run(wrapped({"type": kind, "path": path}, receive, send))
+    return sent
+
+
+def answering(status: int):
+    async def app(_scope, _receive, send) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    return app
+
+
+def test_an_answer_is_counted_by_its_status_and_timed():
+    telemetry = Telemetry()
+    sent = serve(telemetry, answering(429))
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert value(telemetry, "assay_predictions_total", status="429") == 1
+    assert value(telemetry, "assay_prediction_seconds_count") == 1
+
+
+def test_an_application_that_fails_is_counted_as_500_and_its_error_goes_on():
+    async def broken(_scope, _receive, _send) -> None:
+        raise RuntimeError("model on fire")
+
+    telemetry = Telemetry()
+    with pytest.raises(RuntimeError, match="model on fire"):
+        serve(telemetry, broken)
+    assert value(telemetry, "assay_predictions_total", status="500") == 1
+    assert value(telemetry, "assay_predictions_in_progress") == 0
+
+
+def test_a_request_is_in_progress_until_it_is_answered():
+    telemetry, seen = Telemetry(), []
+
+    async def looking(_scope, _receive, _send) -> None:
+        seen.append(value(telemetry, "assay_predictions_in_progress"))
+
+    serve(telemetry, looking)
+    assert [*seen, value(telemetry, "assay_predictions_in_progress")] == [1, 0]
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/v2/health/ready", "http"), ("/v2/models/m/infer", "websocket")])
+def test_what_is_no_prediction_is_not_counted(path, kind):
+    telemetry = Telemetry()
+    serve(telemetry, answering(200), path, kind)
+    assert value(telemetry, "assay_predictions_total", status="200") == 0
+
+
+def test_errors_begin_at_zero_so_that_the_first_one_can_be_seen_as_a_difference():
+    assert 'assay_predictions_total{status="500"} 0.0' in Telemetry().exposition().decode().splitlines()
+    assert CONTENT_TYPE.startswith("text/plain")
+
+
+def test_two_applications_in_one_process_do_not_mix():
+    one, other = Telemetry(), Telemetry(buckets=(0.1, 1.0))
+    one.observe(200, 0.5)
+    assert value(other, "assay_predictions_total", status="200") == 0
+    other.observe(200, 0.5)
+    assert value(other, "assay_prediction_seconds_bucket", le="1.0") == 1
+    assert value(other, "assay_prediction_seconds_bucket", le="0.1") == 0
+
+
+def test_a_model_server_gets_nothing_of_assay_but_this_module():
+    script = "import sys, assay.telemetry; print(*sorted(n for n in sys.modules if n.split('.')[0] in ('assay', 'kopf', 'kubernetes', 'pydantic', 'numpy')))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["assay", "assay.telemetry"]
