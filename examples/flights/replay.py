@@ -54,6 +54,10 @@ class Plan:
         """
         return index / self.rate if self.rate is not None else elapsed / self.speedup
 
+    def client_timeout(self) -> aiohttp.ClientTimeout:
+        """Return when a request counts as lost; waiting for a free connection is part of it."""
+        return aiohttp.ClientTimeout(total=self.timeout)
+
     def over(self, index: int, due: float) -> bool:
         """Say whether a request lies beyond the end."""
         return (self.requests is not None and index >= self.requests) or (
@@ -154,8 +158,7 @@ def _now() -> int:
 async def _replay(plan: Plan, requests: Iterator[tuple[float, Request]]) -> None:
     """Run a plan to its end or to a signal."""
     connector = aiohttp.TCPConnector(limit=plan.connections)
-    timeout = aiohttp.ClientTimeout(total=plan.timeout)
-    async with aiohttp.ClientSession(plan.url, connector=connector, timeout=timeout) as session:
+    async with aiohttp.ClientSession(plan.url, connector=connector, timeout=plan.client_timeout()) as session:
         replay = Replay(plan, session)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, replay.stop)

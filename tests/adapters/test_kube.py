@@ -252,6 +252,22 @@ def test_every_refusal_becomes_an_error_of_ours_with_the_servers_sentence(
         cluster.apply(MANIFEST)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        'failed to create typed patch object (shop/m; apps/v1, Kind=Deployment): .spec.template.spec.containers[name="x"].prots: field not declared in schema',
+        "failed to convert new object (shop/m; apps/v1, Kind=Deployment) to proper version: quantities must match",
+    ],
+)
+def test_a_template_that_apply_cannot_read_is_the_users_to_mend(
+    cluster: KubeCluster, server: Script, said: str
+) -> None:
+    server.says(500, {"kind": "Status", "message": said})
+
+    with pytest.raises(ours.InvalidSpec, match="refused to patch deployments"):
+        cluster.apply(MANIFEST)
+
+
 def test_a_namespace_that_is_being_deleted_is_no_missing_right(cluster: KubeCluster, server: Script) -> None:
     causes = [{"reason": "NamespaceTerminating", "message": "namespace shop is being terminated", "field": "metadata"}]
     server.says(403, {"kind": "Status", "message": "unable to create new content", "details": {"causes": causes}})

@@ -166,7 +166,7 @@ def test_an_event_that_cannot_be_posted_does_not_fail_the_round(scene: Scene, de
     ("error", "reason"),
     [
         (Forbidden("May not patch configmaps."), "Forbidden"),
-        (InvalidSpec("The API server refused it.", reason="Refused"), "Refused"),
+        (InvalidSpec("The API server refused it."), "InvalidSpec"),
     ],
 )
 def test_a_refused_action_is_put_on_record_and_keeps_nothing_else_from_it(

@@ -3,7 +3,7 @@ from pathlib import Path
 import yaml
 from assay.api.modeldeployment import ModelDeployment
 from assay.telemetry import Telemetry
-from examples_rig import EXAMPLES
+from examples.rig import EXAMPLES
 from flights.revisions import REVISIONS
 
 

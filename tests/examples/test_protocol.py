@@ -73,7 +73,8 @@ JSON = st.recursive(
     max_leaves=6,
 )
 TENSORS = st.fixed_dictionaries(
-    {}, optional={"name": JSON | st.sampled_from(["dep_delay", "carrier"]), "data": JSON, "shape": JSON, "datatype": JSON}
+    {},
+    optional={"name": JSON | st.sampled_from(["dep_delay", "carrier"]), "data": JSON, "shape": JSON, "datatype": JSON},
 )
 
 

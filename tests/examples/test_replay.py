@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, web
-from examples_rig import run
+from examples.rig import run
 from flights import traffic
 from flights.replay import Plan, Replay, outcome
 from flights.tally import Tally
@@ -22,7 +22,15 @@ def start(artefacts: Path, url: str, *options: str):
 
 
 def plan(**changes) -> Plan:
-    fields = {"url": "", "rate": 500.0, "speedup": 1.0, "duration": None, "requests": None, "timeout": 0.5, "connections": 8}
+    fields = {
+        "url": "",
+        "rate": 500.0,
+        "speedup": 1.0,
+        "duration": None,
+        "requests": None,
+        "timeout": 0.5,
+        "connections": 8,
+    }
     return Plan(**(fields | changes))
 
 
@@ -73,7 +81,9 @@ def test_a_prediction_is_compared_with_what_happened():
 
 def test_a_user_who_is_sent_back_is_seen():
     tally = Tally()
-    for milliseconds, (user, revision) in enumerate([("a", "1"), ("b", "1"), ("a", "2"), ("a", "2"), ("b", "1"), ("a", "1")]):
+    for milliseconds, (user, revision) in enumerate(
+        [("a", "1"), ("b", "1"), ("a", "2"), ("a", "2"), ("b", "1"), ("a", "1")]
+    ):
         tally.answer(revision, 200, user, None, milliseconds)
     said = tally.written()
     assert said["returnedUsers"] == 1

@@ -4,7 +4,7 @@ import signal
 
 import aiohttp
 import pytest
-from examples_rig import run, tensor
+from examples.rig import run, tensor
 from flights.revisions import REVISIONS
 from flights.server import _unlucky
 
@@ -43,7 +43,9 @@ def test_a_batch_is_answered_as_its_flights_one_by_one(v2):
 def test_bad_input_is_answered_400_with_one_signed_sentence(v2):
     status, headers, body = v2.ask("/v2/models/flights/infer", b"hello")
     assert (status, headers["x-flights-model"]) == (400, "v2")
-    assert json.loads(body) == {"error": "The body is not JSON; send an inference request of the Open Inference Protocol V2."}
+    assert json.loads(body) == {
+        "error": "The body is not JSON; send an inference request of the Open Inference Protocol V2."
+    }
 
 
 def test_another_model_is_not_here(v2):

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import pytest
 
 from assay.router.layout import Layout
-from router.rig import A, B, C, Model, Rig, split_map, until
+from router.model import Model
+from router.rig import A, B, C, Rig, split_map, until
 
 
 def lost(counts: Mapping[tuple[int, str | None], int]) -> dict[tuple[int, str | None], int]:

@@ -46,6 +46,9 @@ OnCall: TypeAlias = Callable[[str, str, str], None]
 """Told of each call: verb and resource as RBAC names them, and the HTTP status or `error`."""
 
 _FOREIGN = (OpenApiException, urllib3.exceptions.HTTPError, HTTPException, config.ConfigException, OSError, ValueError)
+# What server-side apply says, with status 500, of a field that the schema does not know or of a wrong type: a pod
+# template is the user's, and our own schema keeps it as it was written (seen with Kubernetes 1.35).
+_MALFORMED = ("failed to create typed patch object", "failed to convert new object")
 _REFUSED = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
 
 
@@ -66,7 +69,7 @@ def connect(threads: int) -> client.ApiClient:
             config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError) as error:
         raise InvalidSpec(
-            f"No cluster to talk to: {error}. Run inside a cluster, or set KUBECONFIG to a file with a current context."
+            f"No cluster to talk to: {str(error).rstrip('.')}. Run inside a cluster, or set KUBECONFIG to a file with a current context."
         ) from error
     settings.connection_pool_maxsize = threads
     settings.retries = False  # the queue retries, with backoff; a library's retries would multiply the timeout
@@ -274,8 +277,8 @@ def _refusal(verb: str, path: str, status: int, answer: object) -> AssayError:
             return ApiUnavailable(f"Could not {verb} {_resource(path)}: {said}")
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return Forbidden(f"May not {verb} {_resource(path)}: {said}")
-        case _ if status in _REFUSED:
-            return InvalidSpec(f"The API server refused to {verb} {_resource(path)}: {said}", reason="Refused")
+        case _ if status in _REFUSED or str(said).startswith(_MALFORMED):
+            return InvalidSpec(f"The API server refused to {verb} {_resource(path)}: {said}")
         case _:
             return ApiUnavailable(f"Could not {verb} {_resource(path)}: {said}")
 

@@ -53,7 +53,7 @@ class Agent:
         self._pod = pod
         self._acks = acks
         self._wake = threading.Event()
-        self._split: Split | None = None
+        self._split = self._recall()
         self._replicas: Replicas | None = None
         self._refused = ""
         self._acknowledged: tuple[int, float] | None = None  # generation, and when it was last written
@@ -83,13 +83,12 @@ class Agent:
             self._wake.set()
 
     def stop(self) -> None:
-        """Begin to drain; may be called from a signal handler."""
+        """Begin to drain; may be called from any thread."""
         self._stopping_since = self._stopping_since or time.monotonic()
         self._wake.set()
 
     def run(self) -> None:
         """Follow until `stop`, then drain; returns when the last caller is gone or the bounds are over."""
-        self._recall()
         pause = FIRST_POLL
         while True:
             changed = self._wake.wait(pause)
@@ -117,7 +116,7 @@ class Agent:
             self._tell_behind(split, missing)
             return False
         self._remember(split)
-        self._behind_since, self._told = None, ""
+        self._behind_since = None
         return self._acknowledge(split.generation)
 
     def _tell_behind(self, split: Split, missing: str) -> None:
@@ -143,6 +142,7 @@ class Agent:
         if generation is not None and (self._acknowledged is None or self._acknowledged[0] != generation):
             log.info("Generation %s runs.", generation)
         self._acknowledged = None if generation is None else (generation, now)
+        self._told = ""
         return True
 
     def _drained(self, age: float) -> bool:
@@ -168,6 +168,5 @@ class Agent:
             draft.write_text(text)
             draft.replace(self._remembered)
 
-    def _recall(self) -> None:
-        if self._split is None and self._remembered.exists():
-            self._split = Split.model_validate_json(self._remembered.read_text())
+    def _recall(self) -> Split | None:
+        return Split.model_validate_json(self._remembered.read_text()) if self._remembered.exists() else None

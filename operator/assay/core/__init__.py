@@ -1,0 +1,1 @@
+"""What it all means: decisions, traffic, manifests, conditions. Pure."""

@@ -1,0 +1,98 @@
+"""When is a step of the canary over, and what comes next?"""
+
+from assay.api.base import Verdict
+from assay.api.modeldeployment import CheckStatus, Gate, ModelDeploymentSpec, ModelDeploymentStatus
+from assay.api.strategy import Step
+from assay.core.times import since
+from assay.core.world import World
+
+DEFAULT_SECONDS = 60
+# From worst to best; the worst of the required checks is the rollout's.
+ORDER = (Verdict.FAIL, Verdict.NO_DATA, Verdict.UNDECIDED, Verdict.PASS)
+
+
+def steps(spec: ModelDeploymentSpec) -> list[Step]:
+    """Return the steps; the API demands at least one with a weight."""
+    return spec.strategy.canary.steps if spec.strategy.canary else []
+
+
+def step_at(spec: ModelDeploymentSpec, index: int) -> Step:
+    """Return the step of this index, or the last one where the user has made the list shorter."""
+    return steps(spec)[min(index, len(steps(spec)) - 1)]
+
+
+def weight_at(spec: ModelDeploymentSpec, index: int) -> int:
+    """Return the percent that the candidate has at a step; a pause keeps the weight before it."""
+    return next((one.weight for one in reversed(steps(spec)[: index + 1]) if one.weight is not None), 0)
+
+
+def is_last(spec: ModelDeploymentSpec, index: int) -> bool:
+    """Return whether promotion is decided at the end of this step."""
+    return index >= len(steps(spec)) - 1
+
+
+def worst(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> CheckStatus | None:
+    """Return the required check with the worst verdict; the first of equals."""
+    required = {check.name for check in spec.analysis.checks if check.required}
+    return min((one for one in found if one.name in required), key=lambda one: ORDER.index(one.verdict), default=None)
+
+
+def remaining_seconds(world: World, status: ModelDeploymentStatus) -> float:
+    """Return how long the step must still last."""
+    candidate = status.candidate
+    if candidate is None or candidate.step_start_time is None:
+        return float("inf")
+    step = step_at(world.resource.spec, candidate.step)
+    least = step.pause.seconds if step.pause else step.min_seconds
+    elapsed = since(candidate.step_start_time, world.now)
+    return max(0.0, (DEFAULT_SECONDS if least is None else least) - elapsed)
+
+
+def remaining_requests(world: World, status: ModelDeploymentStatus) -> int:
+    """Return how many requests must still be counted; at a weight at least one, or the step showed nothing."""
+    if status.candidate is None:
+        return 1
+    step = step_at(world.resource.spec, status.candidate.step)
+    least = 0 if step.pause else max(step.min_requests or 0, 1)
+    return max(0, least - status.candidate.step_requests)
+
+
+def obstacle(world: World, status: ModelDeploymentStatus) -> str:
+    """Return what keeps the candidate in its step, or an empty string."""
+    spec = world.resource.spec
+    seconds, requests = remaining_seconds(world, status), remaining_requests(world, status)
+    if seconds > 0:
+        return f"{seconds:.0f} s of the step are left"
+    if requests > 0:
+        return f"{requests} more requests of the candidate must be counted"
+    index = status.candidate.step if status.candidate else 0
+    return (_unpassed if is_last(spec, index) else ungated)(spec, status.checks)
+
+
+def _unpassed(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> str:
+    """Return which check keeps the candidate from promotion."""
+    least = worst(spec, found)
+    if least is None:
+        return "no required check has been looked at"
+    return "" if least.verdict is Verdict.PASS else f"check {least.name} is {least.verdict}: {least.reason}"
+
+
+def ungated(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> str:
+    """Return which check keeps the candidate from the next weight."""
+    gate = spec.analysis.gate
+    required = {check.name for check in spec.analysis.checks if check.required}
+    for one in found:
+        if one.name not in required:
+            continue
+        if one.verdict in (Verdict.FAIL, Verdict.NO_DATA):
+            return f"check {one.name} is {one.verdict}: {one.reason}"
+        if gate is Gate.PASS and one.verdict is not Verdict.PASS:
+            return f"check {one.name} has not passed at this step: {one.reason}"
+        if gate is Gate.EVIDENCE and _half_harmed(spec, one, len(required)):
+            return f"check {one.name} has half of the evidence that rolls back: {one.reason}"
+    return "" if {one.name for one in found} >= required else "a required check has not been looked at"
+
+
+def _half_harmed(spec: ModelDeploymentSpec, status: CheckStatus, required: int) -> bool:
+    threshold = required / float(spec.analysis.false_rollback)
+    return status.harm.score >= threshold / 2

@@ -1,0 +1,257 @@
+"""What does each check say about the candidate, on which evidence?"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from assay.api.base import Verdict
+from assay.api.checks import DEFAULT_MARGIN, DEFAULT_TOLERANCE, Check, Threshold
+from assay.api.modeldeployment import Analysis, CheckStatus, ProcessState
+from assay.core import evidence, measures
+from assay.core.decision import Missing
+from assay.core.evidence import Arms, Counted, Readings
+from assay.core.measures import Found
+from assay.core.sentences import bounds, rate, ratio, score, sentence, summary
+from assay.core.times import moment
+from assay.stats import proportion
+from assay.stats.proportion import Effect, Evidence, Look, Rule
+
+MOST_MISSED = 5  # looks in a row without a measurement, and a check says NoData
+TOP_RATE = 1 - 1e-6  # a tolerated rate is kept below 1, where odds end
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The hypotheses of one check. Safety holds when either of its two rules is reached."""
+
+    harm: Rule
+    safety: Rule
+    negligible: Rule | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a look needs to know beside the check."""
+
+    arms: Arms
+    analysis: Analysis
+    now: datetime
+    floor: float | None
+    """Samples up to this second of the epoch count nothing; None: nothing may be counted at all."""
+    waiting: str = ""
+    """Why nothing may be counted."""
+
+    @property
+    def alpha(self) -> float:
+        """Bound on a false rollback of one check: `falseRollback` split evenly over the required checks (Bonferroni)."""
+        required = sum(check.required for check in self.analysis.checks)
+        return float(self.analysis.false_rollback) / max(required, 1)
+
+    @property
+    def beta(self) -> float:
+        """Bound on a false promotion of one check: uncorrected, because every required check must pass (Berger 1982)."""
+        return float(self.analysis.false_promotion)
+
+
+def begin(check: Check, trial: Trial) -> CheckStatus:
+    """Return the state of a check that has not looked yet."""
+    return CheckStatus(
+        name=check.name, verdict=Verdict.UNDECIDED, reason="Not looked yet.", definition=_definition(check, trial)
+    )
+
+
+def begin_step(status: CheckStatus) -> CheckStatus:
+    """Begin safety anew: a candidate that was well at a lower weight may not be at this one. Harm is never begun anew."""
+    verdict = status.verdict if status.verdict is Verdict.FAIL else Verdict.UNDECIDED
+    anew = {"safety": ProcessState(), "negligible": ProcessState(), "counters": [], "safety_evidence": ""}
+    return status.model_copy(update={**anew, "verdict": verdict, "missed_looks": 0})
+
+
+def _definition(check: Check, trial: Trial) -> str:
+    """Return a digest of what the evidence is about; evidence of another definition is worth nothing."""
+    written = [check.to_manifest(), trial.alpha, trial.beta]
+    return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def carried(statuses: Sequence[CheckStatus], trial: Trial) -> tuple[CheckStatus, ...]:
+    """Return one state for each check in spec: the old one, or a new one where the check is new or was changed."""
+    old = {one.name: one for one in statuses}
+    found = []
+    for check in trial.analysis.checks:
+        state = old.get(check.name)
+        same = state is not None and state.definition == _definition(check, trial)
+        found.append(state if state is not None and same else begin(check, trial))
+    return tuple(found)
+
+
+def look(check: Check, status: CheckStatus, found: Found, trial: Trial) -> CheckStatus:
+    """Return the check's state after one look."""
+    readings = measures.read(check, found, trial.arms)
+    status = _with_odds(check, status, readings)
+    if trial.floor is None or trial.now.timestamp() <= trial.floor:
+        return status.model_copy(update={"reason": trial.waiting}) if status.verdict is Verdict.UNDECIDED else status
+    if isinstance(readings, Missing):
+        return _missed(check, status, trial, readings.reason)
+    if not status.odds and check.limit is None:
+        return _missed(check, status, trial, "no event of the stable revision, at whose rate `absolute` is converted")
+    counted = evidence.count(status.counters, readings, trial.floor)
+    reason = _unmeasured(check, counted)
+    if reason:
+        kept = status if not counted.fresh else status.model_copy(update={"counters": list(counted.counters)})
+        return _missed(check, kept, trial, reason)
+    return _judged(check, _added(check, status, counted, trial), trial)
+
+
+def _unmeasured(check: Check, counted: Counted) -> str:
+    """Return why a look measured nothing, or an empty string. A zero is a measurement only where it was told."""
+    if not counted.fresh:
+        return "no sample is newer than the last look"
+    if not counted.candidate_seen:
+        return "no series tells of an event of the candidate"
+    if not counted.stable_seen and check.limit is None:
+        return "no series tells of an event of the stable revision"
+    return ""
+
+
+def _with_odds(check: Check, status: CheckStatus, readings: Readings | Missing) -> CheckStatus:
+    """Fix tolerance and margin as odds ratios, once."""
+    if status.odds or check.limit is not None:
+        return status
+    thresholds = (check.tolerance, DEFAULT_TOLERANCE), (check.margin, DEFAULT_MARGIN)
+    rate = None if isinstance(readings, Missing) else _stable_rate(readings)
+    odds = [_odds(threshold or Threshold(relative=default), rate) for threshold, default in thresholds]
+    fixed = [one for one in odds if one is not None]
+    return status if len(fixed) < len(odds) else status.model_copy(update={"odds": fixed})
+
+
+def _odds(threshold: Threshold, rate: float | None) -> float | None:
+    if threshold.absolute is None:
+        return proportion.odds_from_relative(threshold.relative or "0")
+    if rate is None:
+        return None
+    room = max(TOP_RATE - rate, 0.0)
+    return proportion.odds_from_absolute(min(float(threshold.absolute), room), rate)
+
+
+def _stable_rate(readings: Readings) -> float | None:
+    """Return the stable revision's rate over all that its pods have counted; half an event is added, so it is never 0."""
+    latest = [pod[-1].stable for pod in readings.values() if pod]
+    bad, total = sum(one[0] for one in latest), sum(one[1] for one in latest)
+    return min((bad + 0.5) / (total + 1), TOP_RATE) if total else None
+
+
+def _rules(check: Check, status: CheckStatus, trial: Trial) -> Rules:
+    if check.limit is not None:
+        limit = float(check.limit)
+        return Rules(proportion.above(trial.alpha, limit), proportion.below(trial.beta, limit), None)
+    tolerance, margin = status.odds
+    harm = proportion.harm(trial.alpha, tolerance)
+    if check.negligible is None:
+        return Rules(harm, proportion.safety(trial.beta, margin), None)
+    # Two ways to pass share the chance of passing wrongly.
+    half = trial.beta / 2
+    return Rules(harm, proportion.safety(half, margin), proportion.below(half, float(check.negligible)))
+
+
+def _missed(check: Check, status: CheckStatus, trial: Trial, why: str) -> CheckStatus:
+    missed = status.missed_looks + 1
+    status = status.model_copy(update={"missed_looks": missed})
+    if status.odds or check.limit is not None:
+        status = _judged(check, status, trial)
+    elif missed >= MOST_MISSED:
+        status = status.model_copy(update={"verdict": Verdict.NO_DATA})
+    looks = "this look" if missed == 1 else f"{missed} looks in a row"
+    told = f"{summary(status, _noun(check))}; " if status.requests else ""
+    return status.model_copy(update={"reason": sentence(f"{told}nothing could be measured in {looks}: {why}")})
+
+
+def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> CheckStatus:
+    """Return the state with one more look in it."""
+    rules, seen = _rules(check, status, trial), counted.look
+    effect = proportion.update_effect(_effect(status), seen)
+    totals = status.totals or [0, 0, 0, 0]
+    grown = (seen.candidate_total, seen.candidate_bad, seen.stable_total, seen.stable_bad)
+    update: dict[str, Any] = {
+        "harm": _stepped(rules.harm, status.harm, seen),
+        "safety": _stepped(rules.safety, status.safety, seen),
+        "totals": [a + b for a, b in zip(totals, grown, strict=True)],
+        "pooled": [effect.numerator, effect.denominator],
+        "lattice": list(effect.logs),
+        "counters": list(counted.counters),
+        "missed_looks": 0,
+        "last_look_time": moment(trial.now),
+    }
+    if rules.negligible is not None:
+        update["negligible"] = _stepped(rules.negligible, status.negligible, seen)
+    update["requests"] = update["totals"][0]
+    return status.model_copy(update=update)
+
+
+def _stepped(rule: Rule, state: ProcessState, seen: Look) -> ProcessState:
+    after = proportion.update(rule, _evidence(rule, state), seen)
+    return ProcessState(score=after.score, logs=list(after.logs))
+
+
+def _evidence(rule: Rule, state: ProcessState) -> Evidence:
+    return Evidence(state.score, tuple(state.logs)) if state.logs else proportion.start(rule)
+
+
+def _effect(status: CheckStatus) -> Effect:
+    if not status.lattice:
+        return proportion.start_effect()
+    totals = status.totals
+    return Effect(totals[0], totals[1], totals[2], totals[3], status.pooled[0], status.pooled[1], tuple(status.lattice))
+
+
+def _judged(check: Check, status: CheckStatus, trial: Trial) -> CheckStatus:
+    """Return the state with verdict, evidence and sentence."""
+    rules = _rules(check, status, trial)
+    harmed = proportion.reached(rules.harm, _evidence(rules.harm, status.harm)) and not _negligible(check, status)
+    safe = proportion.reached(rules.safety, _evidence(rules.safety, status.safety)) or (
+        rules.negligible is not None
+        and proportion.reached(rules.negligible, _evidence(rules.negligible, status.negligible))
+    )
+    if harmed:
+        verdict = Verdict.FAIL
+    elif status.missed_looks >= MOST_MISSED:
+        verdict = Verdict.NO_DATA
+    else:
+        verdict = Verdict.PASS if safe else Verdict.UNDECIDED
+    return _worded(check, status.model_copy(update={"verdict": verdict}), rules)
+
+
+def _worded(check: Check, status: CheckStatus, rules: Rules) -> CheckStatus:
+    """Return the state with its numbers as a person reads them."""
+    candidate_total, candidate_bad, stable_total, stable_bad = status.totals or [0, 0, 0, 0]
+    effect = _effect(status)
+    ways = [(status.safety.score, rules.safety)]
+    if rules.negligible is not None:
+        ways.append((status.negligible.score, rules.negligible))
+    best, by = max(ways, key=lambda way: way[0])
+    status = status.model_copy(
+        update={
+            "estimate_stable": rate((stable_bad, stable_total)),
+            "estimate_candidate": rate((candidate_bad, candidate_total)),
+            "effect": ratio(effect),
+            "interval": bounds(effect),
+            "harm_evidence": score(status.harm.score, proportion.threshold(rules.harm)),
+            "safety_evidence": score(best, proportion.threshold(by)),
+        }
+    )
+    return status.model_copy(update={"reason": sentence(summary(status, _noun(check)))})
+
+
+def _noun(check: Check) -> str:
+    """Return what the bad events of a check are called."""
+    return "bad" if check.preset is None else "errors"
+
+
+def _negligible(check: Check, status: CheckStatus) -> bool:
+    """Return whether the candidate's rate is one below which nothing is held against it."""
+    if check.negligible is None or not status.totals:
+        return False
+    total, bad = status.totals[:2]
+    return bad <= float(check.negligible) * total

@@ -1,0 +1,115 @@
+"""The values that pass between looking, deciding and acting."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from assay.api.base import Manifest
+from assay.api.modeldeployment import ModelDeploymentStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """An object in the namespace of the resource."""
+
+    api_version: str
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All objects of a kind that carry these labels, in the namespace of the resource."""
+
+    api_version: str
+    kind: str
+    labels: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Raw samples of a cumulative counter, for the whole fleet; asked once for all rollouts that want it."""
+
+    metric: str
+    match: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One counter of one pod: labels (`namespace`, `pod`, `assay_deployment`, `assay_revision`, ...) and raw samples."""
+
+    labels: Mapping[str, str]
+    samples: tuple[tuple[float, float], ...]
+    """(seconds since the epoch by Prometheus' clock, value), oldest first; never NaN or infinite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A measurement that could not be taken, with the reason in words."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What must be looked at to decide."""
+
+    objects: tuple[Ref, ...] = ()
+    listings: tuple[Listing, ...] = ()
+    queries: tuple[Query, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen."""
+
+    now: datetime
+    objects: Mapping[Ref, Manifest | None] = field(default_factory=dict)
+    listings: Mapping[Listing, tuple[Manifest, ...]] = field(default_factory=dict)
+    series: Mapping[Query, tuple[Series, ...] | Missing] = field(default_factory=dict)
+    """Already narrowed to this resource's namespace and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ensure:
+    """Apply (server-side, our field manager, forced) an object that we own."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace an object of the user's, guarded by the resourceVersion that was seen."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete an object that we own, if it is still there."""
+
+    ref: Ref
+
+
+Action: TypeAlias = Ensure | Edit | Remove
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something worth a Kubernetes Event."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do, what to save, what to tell, when to look again."""
+
+    status: ModelDeploymentStatus
+    actions: tuple[Action, ...] = ()
+    notes: tuple[Note, ...] = ()
+    again_in: float = 60.0
+    """Seconds until the next look; 0 for at once."""

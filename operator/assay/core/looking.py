@@ -1,0 +1,75 @@
+"""What do the checks of a rollout say after this look?"""
+
+from datetime import timedelta
+
+from assay.api.modeldeployment import CandidateStatus, ModelDeploymentStatus
+from assay.core import canary, checks, measures
+from assay.core.checks import Trial
+from assay.core.evidence import Arms
+from assay.core.plan import candidate_of, stable_of
+from assay.core.times import moment, parsed
+from assay.core.world import World
+
+
+def looked(world: World) -> ModelDeploymentStatus:
+    """Return the status with the checks looked at, where the metrics were asked, and with counting begun or ended."""
+    status = _counting(world)
+    spec, candidate = world.resource.spec, candidate_of(status)
+    asked = measures.queries(spec.analysis.checks)
+    if not all(query in world.seen.series for query in asked):
+        return status
+    arms = Arms(stable_of(world), candidate.revision)
+    first = candidate.first_request_time
+    if first is None and candidate.count_time is not None:
+        since_when = parsed(candidate.count_time).timestamp()
+        first = (
+            moment(world.now) if measures.requested(spec.analysis.checks, world.seen.series, arms, since_when) else None
+        )
+    candidate = candidate.model_copy(update={"first_request_time": first, "look_time": moment(world.now)})
+    trial = _trial(world, candidate, arms)
+    before = checks.carried(status.checks, trial)
+    after = [
+        checks.look(check, state, world.seen.series, trial)
+        for check, state in zip(spec.analysis.checks, before, strict=True)
+    ]
+    counted = max(new.requests - old.requests for new, old in zip(after, before, strict=True))
+    requests = {"requests": candidate.requests + counted, "step_requests": candidate.step_requests + counted}
+    least = canary.worst(spec, after)
+    return status.model_copy(
+        update={
+            "candidate": candidate.model_copy(update=requests),
+            "checks": after,
+            "verdict": least.verdict if least else None,
+        }
+    )
+
+
+def _counting(world: World) -> ModelDeploymentStatus:
+    """Return the status with the moment from which samples count, which there is only while the routers agree."""
+    status = world.status
+    candidate = candidate_of(status)
+    steady = world.acked_time is not None and world.split is not None
+    same = steady and world.split is not None and status.split_generation == world.split.generation
+    if not steady or world.weight(candidate.revision) == 0:
+        time = None
+    else:
+        time = candidate.count_time if same and candidate.count_time else moment(world.now)
+    return status.model_copy(update={"candidate": candidate.model_copy(update={"count_time": time})})
+
+
+def _trial(world: World, candidate: CandidateStatus, arms: Arms) -> Trial:
+    analysis = world.resource.spec.analysis
+    floor, waiting = None, "Nothing is counted before every router has the weight."
+    if candidate.count_time is not None:
+        floor = parsed(candidate.count_time).timestamp()
+    if floor is not None and candidate.first_request_time is not None and analysis.warmup_seconds:
+        warm = parsed(candidate.first_request_time) + timedelta(seconds=analysis.warmup_seconds)
+        floor, waiting = max(floor, warm.timestamp()), f"The candidate is warming up until {moment(warm)}."
+    return Trial(arms, analysis, world.now, None if floor is None else floor + _ahead(world), waiting)
+
+
+def _ahead(world: World) -> float:
+    """Return by how many seconds Prometheus' clock is seen to be ahead of ours; its samples carry its time."""
+    answers = [answer for answer in world.seen.series.values() if isinstance(answer, tuple)]
+    latest = [one.samples[-1][0] for answer in answers for one in answer if one.samples]
+    return max(0.0, max(latest, default=0.0) - world.now.timestamp())

@@ -1,0 +1,25 @@
+"""Names that other programs and people rely on: labels, headers, ports, metrics, children."""
+
+FIELD_MANAGER = "assay"
+
+DEPLOYMENT_LABEL = "assay.dev/deployment"  # on every child and every pod: the ModelDeployment's name
+REVISION_LABEL = "assay.dev/revision"  # on a revision's Deployment, Service and pods: 8 hex digits
+COMPONENT_LABEL = "app.kubernetes.io/component"  # model | router
+MANAGED_BY = {"app.kubernetes.io/managed-by": "assay"}
+
+REVISION_HEADER = "x-assay-revision"  # request: asks for a revision; response: names the one that answered
+
+ROUTER_PORT = 10000  # what the Service `m` targets
+ROUTER_METRICS_PORT = 9902  # GET /metrics, port name "metrics"
+ROUTER_ADMIN_PORT = 9901  # Envoy's admin interface, loopback only
+
+SPLIT_KEY = "split.json"  # key of the split in ConfigMap <m>-router
+CONFIG_MAP = "{name}-router"
+ACKS_CONFIG_MAP = "{name}-router-acks"  # data: router pod name -> generation it has applied, as a decimal string
+
+# What Prometheus makes of a pod's labels (see docs/reference/metrics.md).
+METRIC_DEPLOYMENT = "assay_deployment"  # the ModelDeployment, from the pod's label
+METRIC_REVISION = "assay_revision"  # from a model pod's label; on routers, Envoy says which one answered
+METRIC_VIA = "assay_via"  # split: by weight; direct: by request header, counted apart
+REQUESTS_METRIC = "envoy_cluster_upstream_rq_xx"  # labels above, envoy_response_code_class="2".."5"
+LATENCY_METRIC = "envoy_cluster_upstream_rq_time"  # histogram, milliseconds

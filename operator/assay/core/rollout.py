@@ -1,0 +1,199 @@
+"""What is to be done next for a ModelDeployment?
+
+    look_at(resource, seen) ──> stage function ──> Plan ──> actions, status, notes
+
+`decide` is total and pure: the same resource and the same world give the same decision, and whatever a crash has
+swallowed is decided again. There is no finalizer: all that a rollout makes belongs to the ModelDeployment, so that
+Kubernetes' garbage collection ends it, and there is nothing left to undo.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from assay.api.base import Manifest
+from assay.api.modeldeployment import CandidateStatus, ModelDeployment, ModelDeploymentStatus, Stage
+from assay.core import calm, conditions, manifests, revisions, router_manifests, trial, turns, world
+from assay.core.conditions import Facts, refused
+from assay.core.decision import Action, Decision, Ensure, Needs, Ref, Remove, Seen
+from assay.core.manifests import ManifestOptions
+from assay.core.plan import SOON, Plan
+from assay.core.split import Backend, Split
+from assay.core.times import moment
+from assay.core.world import World, look_at
+
+__all__ = ["TRANSITIONS", "Options", "decide", "needs", "refused"]
+
+Options = ManifestOptions
+DEFAULTS = ManifestOptions()
+
+DRAIN_SECONDS = 5.0  # between the moment when no router knows a revision any more and the end of its pods
+
+TRANSITIONS: Mapping[Stage | None, frozenset[Stage]] = {
+    None: frozenset({Stage.INITIALISING}),
+    Stage.INITIALISING: frozenset({Stage.STABLE}),
+    Stage.STABLE: frozenset({Stage.PREPARING, Stage.ROLLED_BACK}),
+    Stage.PREPARING: frozenset({Stage.ANALYSING, Stage.ROLLING_BACK}),
+    Stage.ANALYSING: frozenset({Stage.PREPARING, Stage.PROMOTING, Stage.ROLLING_BACK}),
+    Stage.PROMOTING: frozenset({Stage.STABLE, Stage.ROLLING_BACK}),
+    Stage.ROLLING_BACK: frozenset({Stage.ROLLED_BACK, Stage.STABLE}),
+    Stage.ROLLED_BACK: frozenset({Stage.STABLE, Stage.PREPARING}),
+}
+"""From each stage, the stages that may follow; every stage may also stay."""
+
+STAGES: Mapping[Stage, Callable[[World], Plan]] = {
+    Stage.INITIALISING: calm.initialising,
+    Stage.STABLE: calm.stable,
+    Stage.PREPARING: trial.preparing,
+    Stage.ANALYSING: trial.analysing,
+    Stage.PROMOTING: turns.promoting,
+    Stage.ROLLING_BACK: turns.rolling_back,
+    Stage.ROLLED_BACK: calm.rolled_back,
+}
+
+
+def needs(resource: ModelDeployment, now: datetime) -> Needs:
+    """Return what must be looked at to decide."""
+    return world.needs(resource, now)
+
+
+def decide(resource: ModelDeployment, seen: Seen, options: ManifestOptions = DEFAULTS) -> Decision:
+    """Return what to do, what to save, what to tell, and when to look again.
+
+    Args:
+        resource: As read from the API server.
+        seen: What `needs` named.
+        options: What the operator's settings say.
+    """
+    if "deletionTimestamp" in resource.metadata:
+        return Decision(status=resource.status)
+    found = look_at(resource, seen)
+    plan = STAGES[_stage(resource.status)](found)
+    split = _split(found, plan)
+    leftovers = [one for one in {**found.deployments, **found.services} if one not in plan.replicas]
+    return Decision(
+        status=_status(found, plan, split),
+        actions=(
+            # The split comes first: on the way back, milliseconds count.
+            Ensure(router_manifests.split_config_map(resource, split)),
+            *_children(found, plan, options),
+            *_removals(found, plan, split, leftovers),
+        ),
+        notes=plan.notes,
+        again_in=min(plan.again_in, SOON) if leftovers or found.acked_time is None else plan.again_in,
+    )
+
+
+def _stage(status: ModelDeploymentStatus) -> Stage:
+    """Return the stage to act in; a status that lacks what its stage needs was lost or spoilt, and is built anew."""
+    if status.stage is None or status.stable is None:
+        return Stage.INITIALISING
+    if status.candidate is None and status.stage not in (Stage.STABLE, Stage.ROLLED_BACK):
+        return Stage.STABLE
+    return status.stage
+
+
+def _split(found: World, plan: Plan) -> Split:
+    """Return the split to be written: the one that is there where it says the same, else one of the next generation."""
+    spec, old = found.resource.spec, found.split
+    router = spec.traffic.router
+    wanted = Split(
+        deployment=found.resource.metadata["name"],
+        generation=old.generation if old else 1,
+        backends=tuple(Backend(revision=revision, weight=weight) for revision, weight in plan.weights),
+        sticky_header=spec.traffic.sticky_header,
+        salt=plan.weights[0][0] if len(plan.weights) > 1 else "",
+        allow_revision_header=router is not None and router.revision_header == "Allow",
+        timeout_seconds=router.timeout_seconds if router else 60,
+    )
+    if wanted == old:
+        return wanted
+    known = (found.status.split_generation, old.generation if old else 0, found.highest_ack)
+    return wanted.model_copy(update={"generation": 1 + max(known)})
+
+
+def _children(found: World, plan: Plan, options: ManifestOptions) -> list[Ensure]:
+    """Return all that must be there."""
+    resource, status = found.resource, plan.status
+    children: list[Manifest] = []
+    for revision, replicas in plan.replicas.items():
+        recorded = found.recorded.get(revision)
+        if recorded is None:
+            continue  # its ControllerRevision was deleted by hand; what runs is left running
+        if revision not in found.kept:
+            children.append(manifests.controller_revision(resource, recorded))
+        children.append(manifests.revision_service(resource, recorded))
+        children.append(manifests.model_deployment(resource, recorded, replicas))
+    stable = found.recorded.get(status.stable.revision) if status.stable else None
+    candidate = found.recorded.get(status.candidate.revision) if status.candidate else None
+    children += manifests.services(resource, stable, candidate)
+    if found.status.stage not in world.FAST:
+        # Nobody listens to these: looked after between rollouts, they do not cost four requests in every second.
+        # They come before the pods, which cannot be created without their ServiceAccount.
+        children += router_manifests.router_rights(resource)
+    children += router_manifests.router_pods(resource, options)
+    return [Ensure(one) for one in children]
+
+
+def _removals(found: World, plan: Plan, split: Split, leftovers: list[str]) -> list[Action]:
+    """Return what may go: revisions that no router knows any more and has drained, and the oldest records."""
+    name = str(found.resource.metadata["name"])
+    going: list[Action] = []
+    if found.split == split and found.acked_time is not None:
+        drained = (found.now - found.acked_time).total_seconds() >= DRAIN_SECONDS
+        listed = dict(plan.weights)
+        for revision in (one for one in leftovers if drained and one not in listed):
+            child = manifests.revision_name(name, revision)
+            going += [Remove(Ref("apps/v1", "Deployment", child)), Remove(Ref("v1", "Service", child))]
+    live = {*plan.replicas, *found.weights, *found.deployments, found.revision}
+    kept = {revision: found.recorded[revision] for revision in found.kept}
+    for revision in revisions.surplus(kept, live, found.resource.spec.revision_history_limit):
+        going.append(Remove(Ref(revisions.API_VERSION, revisions.KIND, manifests.revision_name(name, revision))))
+    return going
+
+
+def _status(found: World, plan: Plan, split: Split) -> ModelDeploymentStatus:
+    """Return the plan's status with what was read back, the split, and the conditions."""
+    status, generation = plan.status, int(found.resource.metadata.get("generation", 0))
+    unchanged = found.split == split and found.acked_time is not None
+    update: dict[str, object] = {
+        "observed_generation": generation,
+        "split_generation": split.generation,
+        "split_acked_time": moment(found.acked_time) if unchanged and found.acked_time else None,
+    }
+    if status.stable is not None:
+        now = {"weight": found.weight(status.stable.revision), "ready": found.ready(status.stable.revision)}
+        update["stable"] = status.stable.model_copy(update=now)
+    if status.candidate is not None:
+        update["candidate"] = _candidate(found, status.candidate, moved=found.split != split)
+    if found.split != split:
+        # Nothing is counted from the moment a weight is written, so there is nothing to subtract from either.
+        update["checks"] = [one.model_copy(update={"counters": []}) for one in status.checks]
+    facts = _facts(found, plan)
+    update["conditions"] = conditions.merge(status.conditions, conditions.of(facts, generation, found.now), found.now)
+    return status.model_copy(update=update)
+
+
+def _candidate(found: World, candidate: CandidateStatus, *, moved: bool) -> CandidateStatus:
+    now: dict[str, object] = {"weight": found.weight(candidate.revision), "ready": found.ready(candidate.revision)}
+    if moved:
+        now["count_time"] = None
+    return candidate.model_copy(update=now)
+
+
+def _facts(found: World, plan: Plan) -> Facts:
+    stable = plan.status.stable
+    serving = [revision for revision, weight in found.weights.items() if weight > 0 and found.ready(revision) == 0]
+    unavailable = ""
+    if stable is None:
+        unavailable = "No revision serves yet."
+    elif serving:
+        unavailable = f"Revision {serving[0]} has traffic but no ready pod."
+    elif found.routers == 0:
+        unavailable = "No router pod is ready."
+    return Facts(
+        stage=plan.status.stage or Stage.INITIALISING,
+        message=plan.message,
+        problem=plan.problem,
+        available=not unavailable,
+        unavailable=unavailable,
+    )

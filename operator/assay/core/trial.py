@@ -1,0 +1,235 @@
+"""What happens to a candidate on trial: Preparing and Analysing?"""
+
+from typing import Any
+
+from assay.api.base import Verdict
+from assay.api.modeldeployment import CandidateStatus, ModelDeploymentStatus, NoDataPolicy, Outcome, Stage
+from assay.core import canary, checks
+from assay.core.conditions import Problem, Reason
+from assay.core.decision import Note
+from assay.core.looking import looked
+from assay.core.plan import CALM, SOON, Plan, candidate_of, entered, kept_weights, not_ready, stable_of
+from assay.core.sentences import sentence
+from assay.core.times import moment, since
+from assay.core.turns import turned_back
+from assay.core.world import World, pods_for
+
+
+def start(world: World) -> Plan:
+    """Record the revision in spec as the candidate; its pods come up without traffic."""
+    revision = world.revision
+    recorded = world.recorded[revision]
+    candidate = CandidateStatus(
+        revision=revision,
+        digest=recorded.model.digest or "",
+        weight=world.weight(revision),
+        ready=world.ready(revision),
+        start_time=moment(world.now),
+    )
+    cleared: dict[str, Any] = {"checks": [], "verdict": None, "decision": "", "worst_check": "", "decision_time": None}
+    status = entered(world.status, Stage.PREPARING, candidate=candidate, **cleared)
+    weight = canary.weight_at(world.resource.spec, 0)
+    message = f"Revision {revision} (model version {recorded.model.version}) is on trial against {stable_of(world)}."
+    return Plan(
+        status=status,
+        message=message,
+        replicas={stable_of(world): world.replicas, revision: pods_for(world.replicas, weight)},
+        weights=((stable_of(world), 100),),
+        notes=(Note("Normal", "RolloutStarted", message),),
+    )
+
+
+def preparing(world: World) -> Plan:
+    """Bring up the pods that the next weight needs, then move the weight, then wait until every router has it."""
+    status = looked(world)
+    candidate = candidate_of(status)
+    turn = _turn(world, status, candidate)
+    if turn is not None:
+        return turn
+    spec, revision = world.resource.spec, candidate.revision
+    weight = canary.weight_at(spec, candidate.step)
+    pods, ready = pods_for(world.replicas, weight), world.ready(revision)
+    plan = Plan(
+        status=status,
+        message=f"{ready} of the {pods} pods that revision {revision} needs for {weight} % are ready.",
+        replicas={stable_of(world): world.replicas, revision: pods},
+        weights=kept_weights(world, most=weight),
+    )
+    if ready < pods:
+        if ready == 0 and world.weight(revision) > 0:
+            # Nobody is left to answer the candidate's share.
+            plan = plan.to(weights=((revision, 0), (stable_of(world), 100)))
+        return _waiting(world, plan)
+    wanted = ((revision, weight), (stable_of(world), 100 - weight))
+    if dict(world.weights) != dict(wanted) or world.acked_time is None:
+        message = f"The routers are told to send {weight} % to revision {revision}."
+        return _waiting(world, plan.to(weights=wanted, message=message))
+    return _entered_step(world, plan, weight)
+
+
+def _waiting(world: World, plan: Plan) -> Plan:
+    """Return the plan with what a person should know of the wait."""
+    candidate = candidate_of(plan.status)
+    stuck = world.stuck(candidate.revision)
+    if stuck:
+        plan = plan.to(message=f"{plan.message} Kubernetes says: {stuck}")
+    late = _late(world, plan.message) if _overdue(world, candidate) else None
+    return plan.to(problem=not_ready(world, candidate.revision) or late)
+
+
+def _entered_step(world: World, plan: Plan, weight: int) -> Plan:
+    """Begin the step's clock, and safety's evidence anew."""
+    status, now = plan.status, moment(world.now)
+    candidate = candidate_of(status).model_copy(
+        update={"step_start_time": now, "step_requests": 0, "count_time": now, "look_time": now}
+    )
+    begun = [checks.begin_step(one) for one in status.checks]
+    message = f"Every router sends {weight} % to revision {candidate.revision}."
+    note = Note("Normal", "StepStarted", f"Step {candidate.step + 1}: {message}")
+    status = entered(status, Stage.ANALYSING, candidate=candidate, checks=begun)
+    return plan.to(status=status, message=message, notes=(note,), again_in=_again_in(world, status))
+
+
+def analysing(world: World) -> Plan:
+    """Judge the candidate; leave the step, promote, turn back, or stay."""
+    status = looked(world)
+    candidate = candidate_of(status)
+    turn = _turn(world, status, candidate)
+    if turn is not None:
+        return turn
+    spec, revision = world.resource.spec, candidate.revision
+    weight = canary.weight_at(spec, candidate.step)
+    wanted = ((revision, weight), (stable_of(world), 100 - weight))
+    plan = Plan(
+        status=status,
+        message="",
+        replicas={stable_of(world): world.replicas, revision: pods_for(world.replicas, weight)},
+        weights=wanted,
+        again_in=_again_in(world, status),
+    )
+    if world.ready(revision) == 0:
+        message = f"Revision {revision} has no ready pod any more; its traffic goes back to stable until it has."
+        back = plan.to(status=_step(status, candidate.step), message=message, again_in=SOON)
+        return back.to(
+            weights=((revision, 0), (stable_of(world), 100)), notes=(Note("Warning", "CapacityLost", message),)
+        )
+    if dict(world.weights) != dict(wanted) or world.acked_time is None:
+        # Somebody wrote another split, or the split's settings changed: the step begins anew once the routers have it.
+        kept = kept_weights(world, most=weight)
+        again = plan.to(status=_step(status, candidate.step), weights=kept, again_in=SOON)
+        return again.to(message="The split was changed; the step begins anew once every router has it.")
+    held = canary.obstacle(world, status)
+    if held:
+        return _held(world, plan, held)
+    if canary.is_last(spec, candidate.step):
+        return _promotion(world, plan)
+    return _next_step(world, plan, candidate.step + 1)
+
+
+def _step(status: ModelDeploymentStatus, index: int) -> ModelDeploymentStatus:
+    """Return the status in which a step's capacity and weight are prepared."""
+    cleared = {"step": index, "step_start_time": None, "step_requests": 0}
+    return entered(status, Stage.PREPARING, candidate=candidate_of(status).model_copy(update=cleared))
+
+
+def _next_step(world: World, plan: Plan, index: int) -> Plan:
+    spec, status = world.resource.spec, plan.status
+    if canary.step_at(spec, index).pause is not None:
+        cleared = {"step": index, "step_start_time": moment(world.now), "step_requests": 0}
+        status = entered(status, Stage.ANALYSING, candidate=candidate_of(status).model_copy(update=cleared))
+        message = f"Step {index + 1}: a pause at {canary.weight_at(spec, index)} %."
+        note = Note("Normal", "StepStarted", message)
+        return plan.to(status=status, message=message, notes=(note,), again_in=_again_in(world, status))
+    weight = canary.weight_at(spec, index)
+    replicas = {**plan.replicas, candidate_of(status).revision: pods_for(world.replicas, weight)}
+    message = f"Capacity for {weight} % is prepared."
+    return plan.to(status=_step(status, index), message=message, replicas=replicas, again_in=SOON)
+
+
+def _promotion(world: World, plan: Plan) -> Plan:
+    """Record that the candidate takes over; it acts from the next round on."""
+    candidate = candidate_of(plan.status)
+    told = " ".join(f"{one.name}: {one.reason}" for one in plan.status.checks)
+    decision = sentence(
+        f"every required check passed at {canary.weight_at(world.resource.spec, candidate.step)} %: {told}"
+    )
+    status = entered(
+        plan.status,
+        Stage.PROMOTING,
+        candidate=candidate.model_copy(update={"outcome": Outcome.PROMOTED}),
+        decision=decision,
+        worst_check=_last_to_pass(plan.status),
+        decision_time=moment(world.now),
+    )
+    note = Note("Normal", "Promoting", f"Revision {candidate.revision} is promoted: {decision}"[:1024])
+    return plan.to(status=status, message=decision, notes=(note,), again_in=0.0)
+
+
+def _last_to_pass(status: ModelDeploymentStatus) -> str:
+    """Return the check with the least evidence of safety: the one that decided when."""
+    return min(status.checks, key=lambda one: max(one.safety.score, one.negligible.score)).name if status.checks else ""
+
+
+def _held(world: World, plan: Plan, why: str) -> Plan:
+    """Return the plan of a rollout that stays in its step."""
+    candidate, spec = candidate_of(plan.status), world.resource.spec
+    weight = canary.weight_at(spec, candidate.step)
+    message = sentence(f"step {candidate.step + 1} of {len(canary.steps(spec))} at {weight} %: {why}")
+    plan = plan.to(message=message)
+    least = canary.worst(spec, plan.status.checks)
+    if least is not None and least.verdict is Verdict.NO_DATA:
+        remedy = "See that Prometheus scrapes the pods and that the metric exists."
+        problem = Problem(Reason.NO_DATA, f"The rollout holds: check {least.name}: {least.reason} {remedy}")
+        return plan.to(problem=problem)
+    if _overdue(world, candidate):
+        return plan.to(problem=_late(world, message))
+    return plan
+
+
+def _late(world: World, message: str) -> Problem:
+    remedy = "It goes on if the evidence comes; or apply the stable revision to end it."
+    seconds = world.resource.spec.analysis.deadline_seconds
+    return Problem(Reason.DEADLINE_EXCEEDED, f"Nothing was decided in {seconds} s. {message} {remedy}")
+
+
+def _overdue(world: World, candidate: CandidateStatus) -> bool:
+    return since(candidate.start_time, world.now) >= world.resource.spec.analysis.deadline_seconds
+
+
+def _turn(world: World, status: ModelDeploymentStatus, candidate: CandidateStatus) -> Plan | None:
+    """Return the plan that turns back, where something demands it."""
+    if world.revision != candidate.revision:
+        why = f"Revision {world.revision} is in spec now, in place of {candidate.revision}."
+        return turned_back(world, status, Outcome.SUPERSEDED, why)
+    analysis = world.resource.spec.analysis
+    least = canary.worst(world.resource.spec, status.checks)
+    if least is not None and least.verdict is Verdict.FAIL:
+        return turned_back(world, status, Outcome.ROLLED_BACK, f"Check {least.name} failed: {least.reason}", least.name)
+    if least is not None and least.verdict is Verdict.NO_DATA and analysis.on_no_data is NoDataPolicy.ROLLBACK:
+        why = f"Check {least.name} has no data, and onNoData is Rollback: {least.reason}"
+        return turned_back(world, status, Outcome.ROLLED_BACK, why, least.name)
+    return _turn_when_late(world, status, candidate) if _overdue(world, candidate) else None
+
+
+def _turn_when_late(world: World, status: ModelDeploymentStatus, candidate: CandidateStatus) -> Plan | None:
+    analysis = world.resource.spec.analysis
+    least = canary.worst(world.resource.spec, status.checks)
+    if candidate.step == 0 and candidate.step_start_time is None and world.weight(candidate.revision) == 0:
+        stuck = world.stuck(candidate.revision)
+        why = f"Its pods did not become ready within {analysis.deadline_seconds} s. {stuck}".strip()
+        return turned_back(world, status, Outcome.ROLLED_BACK, why)
+    if analysis.on_deadline is NoDataPolicy.ROLLBACK:
+        why = f"Nothing was decided within {analysis.deadline_seconds} s, and onDeadline is Rollback."
+        return turned_back(world, status, Outcome.ROLLED_BACK, why, least.name if least else "")
+    return None
+
+
+def _again_in(world: World, status: ModelDeploymentStatus) -> float:
+    """Return when something may change: the next look, the end of the step, the deadline."""
+    analysis, candidate = world.resource.spec.analysis, candidate_of(status)
+    look = float(analysis.interval_seconds)
+    if candidate.look_time is not None:
+        look = max(0.0, analysis.interval_seconds - since(candidate.look_time, world.now))
+    deadline = analysis.deadline_seconds - since(candidate.start_time, world.now)
+    step = canary.remaining_seconds(world, status)
+    return min(max(one, 0.5) for one in (look, deadline, step, CALM) if one > 0)

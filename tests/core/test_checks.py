@@ -1,0 +1,218 @@
+"""What does a check say of which numbers?"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.api.base import Verdict
+from assay.api.checks import Check
+from assay.api.modeldeployment import Analysis, CheckStatus
+from assay.core import checks, measures
+from assay.core.checks import Trial
+from assay.core.decision import Missing, Query, Series
+from assay.core.evidence import Arms
+from assay.core.measures import Found
+
+ARMS = Arms("aaaaaaaa", "bbbbbbbb")
+REQUESTS = Query("envoy_cluster_upstream_rq_xx", (("assay_via", "split"),))
+
+
+def a_check(**changes: Any) -> Check:
+    return Check.model_validate({"name": "errors", "preset": "error-ratio", **changes})
+
+
+def a_trial(*found: Check, at: float = 100.0, floor: float | None = 0.0, **analysis: Any) -> Trial:
+    written = [one.to_manifest() for one in found]
+    return Trial(
+        ARMS,
+        Analysis.model_validate({"checks": written, **analysis}),
+        datetime.fromtimestamp(at, UTC),
+        floor,
+        "Waiting.",
+    )
+
+
+def answers(at: float, candidate: tuple[int, int], stable: tuple[int, int]) -> Found:
+    """(errors, all) that one router has counted for each revision."""
+    found = []
+    for revision, (bad, total) in ((ARMS.candidate, candidate), (ARMS.stable, stable)):
+        for code, value in (("2", total - bad), ("5", bad)):
+            labels = {"pod": "router-0", "assay_revision": revision, "envoy_response_code_class": code}
+            if value:
+                found.append(Series(labels, ((at, float(value)),)))
+    return {REQUESTS: tuple(found)}
+
+
+def looked(check: Check, *looks: tuple[tuple[int, int], tuple[int, int]], **analysis: Any) -> CheckStatus:
+    """The state after looks at these cumulative counters; the first one is the baseline."""
+    status = checks.begin(check, a_trial(check, **analysis))
+    for index, (candidate, stable) in enumerate(looks):
+        at = 10.0 * (index + 1)
+        status = checks.look(check, status, answers(at, candidate, stable), a_trial(check, at=at, **analysis))
+    return status
+
+
+BASE = ((0, 1), (1, 100))
+
+
+def test_the_evidence_is_one_sentence() -> None:
+    status = looked(a_check(), BASE, ((11, 601), (53, 5500)))
+
+    assert status.reason.startswith("Candidate 11 errors / 600, stable 52 / 5400 (odds ratio 1.92); harm evidence ")
+    assert status.verdict is Verdict.UNDECIDED
+    assert (status.requests, status.estimate_candidate, status.estimate_stable) == (600, "0.01833", "0.00963")
+
+
+def test_harm_fails_and_safety_passes() -> None:
+    assert looked(a_check(), BASE, ((60, 1001), (31, 3100))).verdict is Verdict.FAIL
+    assert looked(a_check(), BASE, ((50, 10_001), (101, 10_100))).verdict is Verdict.PASS
+
+
+def test_a_failed_check_stays_failed() -> None:
+    status = looked(a_check(), BASE, ((60, 1001), (31, 3100)), ((60, 100_001), (5000, 100_100)))
+
+    assert status.verdict is Verdict.FAIL
+
+
+def test_nothing_is_held_against_a_candidate_below_negligible() -> None:
+    looks = (BASE, ((20, 50_001), (1, 500_100)))
+
+    assert looked(a_check(), *looks).verdict is Verdict.FAIL
+    assert looked(a_check(negligible="0.001"), *looks).verdict is Verdict.PASS
+
+
+def test_zero_errors_pass_only_by_negligible() -> None:
+    looks = ((0, 1), (0, 100)), ((0, 5001), (0, 5100))
+
+    assert looked(a_check(), *looks).verdict is Verdict.UNDECIDED
+    assert looked(a_check(negligible="0.001"), *looks).verdict is Verdict.PASS
+
+
+def test_a_limit_is_judged_without_the_stable_revision() -> None:
+    check = a_check(limit="0.05")
+
+    assert looked(check, ((0, 1), (0, 0)), ((1, 501), (0, 0))).verdict is Verdict.PASS
+    assert looked(check, ((0, 1), (0, 0)), ((100, 501), (0, 0))).verdict is Verdict.FAIL
+
+
+def test_false_rollback_is_split_over_the_required_checks_only() -> None:
+    others = [a_check(name="b"), a_check(name="c", required=False)]
+
+    assert a_trial(a_check(), *others).alpha == pytest.approx(0.005)
+    assert a_trial(a_check(), *others).beta == pytest.approx(0.05)
+
+
+def test_five_looks_without_a_measurement_are_no_data_and_the_next_measurement_ends_it() -> None:
+    check = a_check()
+    trial = a_trial(check)
+    status = looked(check, BASE, ((11, 601), (53, 5500)))
+    verdicts = []
+    for _ in range(5):
+        status = checks.look(check, status, {REQUESTS: Missing("Prometheus is away")}, trial)
+        verdicts.append(status.verdict)
+
+    assert verdicts == [Verdict.UNDECIDED] * 4 + [Verdict.NO_DATA]
+    assert "5 looks in a row: Prometheus is away" in status.reason
+    status = checks.look(check, status, answers(90, (12, 700), (60, 6000)), trial)
+    assert (status.verdict, status.missed_looks) == (Verdict.UNDECIDED, 0)
+
+
+def test_no_data_never_passes_even_after_enough_evidence() -> None:
+    check = a_check()
+    status = looked(check, BASE, ((50, 10_001), (101, 10_100)))
+    for _ in range(5):
+        status = checks.look(check, status, {REQUESTS: ()}, a_trial(check))
+
+    assert status.verdict is Verdict.NO_DATA
+
+
+@pytest.mark.parametrize(
+    ("candidate", "stable", "why"),
+    [((0, 0), (1, 100), "an event of the candidate"), ((1, 100), (0, 0), "an event of the stable revision")],
+)
+def test_an_absent_side_is_no_measurement(candidate: tuple[int, int], stable: tuple[int, int], why: str) -> None:
+    status = looked(a_check(), (candidate, stable), (candidate, stable))
+
+    assert status.missed_looks == 2
+    assert why in status.reason
+
+
+def test_nothing_is_counted_while_routers_disagree_or_the_candidate_warms_up() -> None:
+    check = a_check()
+    status = looked(check, BASE)
+
+    for floor in (None, 200.0):
+        trial = a_trial(check, at=100.0, floor=floor)
+        after = checks.look(check, status, answers(99, (500, 1000), (1, 200)), trial)
+        assert after == status.model_copy(update={"reason": "Waiting."})
+
+
+def test_a_step_begins_safety_anew_and_keeps_harm() -> None:
+    status = looked(a_check(), BASE, ((50, 10_001), (101, 10_100)))
+
+    begun = checks.begin_step(status)
+
+    assert (begun.verdict, begun.safety.score, begun.counters) == (Verdict.UNDECIDED, 1.0, [])
+    assert (begun.harm, begun.totals) == (status.harm, status.totals)
+
+
+def test_an_absolute_tolerance_is_converted_once_at_the_rate_before_the_rollout() -> None:
+    check = a_check(tolerance={"absolute": "0.01"}, margin={"absolute": "0.02"})
+    first = looked(check, ((0, 0), (99, 9999)))
+
+    later = checks.look(check, first, answers(20, (10, 1000), (5000, 20_000)), a_trial(check))
+
+    assert first.odds == pytest.approx([(0.02 / 0.98) / (0.01 / 0.99), (0.03 / 0.97) / (0.01 / 0.99)], rel=0.02)
+    assert later.odds == first.odds
+
+
+def test_a_tolerance_that_leaves_no_rate_is_taken_to_the_top() -> None:
+    check = a_check(tolerance={"absolute": "0.9"}, margin={"absolute": "0.95"})
+
+    assert looked(check, ((0, 0), (50, 100))).odds[1] > 1e5
+
+
+def test_without_a_stable_rate_an_absolute_tolerance_cannot_be_judged() -> None:
+    check = a_check(tolerance={"absolute": "0.01"})
+    status = checks.begin(check, a_trial(check))
+    for _ in range(5):
+        status = checks.look(check, status, {REQUESTS: ()}, a_trial(check))
+
+    assert (status.verdict, status.odds) == (Verdict.NO_DATA, [])
+
+
+def test_the_evidence_of_a_changed_check_is_forgotten() -> None:
+    status = looked(a_check(), BASE, ((11, 601), (53, 5500)))
+    changed = a_check(tolerance={"relative": "0.20"})
+
+    assert checks.carried([status], a_trial(a_check())) == (status,)
+    assert checks.carried([status], a_trial(changed)) == (checks.begin(changed, a_trial(changed)),)
+
+
+def test_each_query_is_asked_once_and_a_proportion_asks_for_what_it_names() -> None:
+    bad = {"metric": "outcomes_total", "match": {"verdict": "wrong", "area": "x"}}
+    own = Check.model_validate({"name": "own", "proportion": {"bad": bad, "total": {"metric": "outcomes_total"}}})
+
+    asked = measures.queries([a_check(), a_check(name="b"), own])
+
+    wrong = Query("outcomes_total", (("area", "x"), ("verdict", "wrong")))
+    assert asked == (REQUESTS, wrong, Query("outcomes_total"))
+
+
+counters = st.tuples(st.integers(0, 40), st.integers(0, 400)).map(lambda pair: (pair[0], sum(pair)))
+
+
+@given(st.lists(st.tuples(counters, counters), max_size=8), st.booleans())
+def test_whatever_the_counters_do_a_look_gives_a_verdict_and_nothing_passes_unmeasured(
+    looks: list[tuple[tuple[int, int], tuple[int, int]]],
+    negligible: bool,  # noqa: FBT001
+) -> None:
+    check = a_check(negligible="0.01") if negligible else a_check()
+
+    status = looked(check, *looks)
+
+    assert CheckStatus.model_validate(status.to_manifest()) == status
+    assert status.verdict is not Verdict.PASS or status.requests > 0

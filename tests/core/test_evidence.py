@@ -1,0 +1,224 @@
+"""Is exactly what happened counted, whatever pods, counters and scrapes do?"""
+
+from collections import defaultdict
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.api.modeldeployment import CounterState
+from assay.core import evidence
+from assay.core.decision import Missing, Series
+from assay.core.evidence import MOST_PODS, Arms, Counted, Events
+from assay.stats.proportion import Look
+
+ARMS = Arms("aaaaaaaa", "bbbbbbbb")
+OLD = 0.0
+
+
+def series(pod: str, revision: str, *samples: tuple[float, float]) -> Series:
+    return Series({"pod": pod, "assay_revision": revision}, samples)
+
+
+def counted(events: Events, known: tuple[CounterState, ...] = (), floor: float = OLD) -> Counted:
+    readings = evidence.read(events, ARMS)
+    assert not isinstance(readings, Missing)
+    return evidence.count(known, readings, floor)
+
+
+def state(pod: str, time: float, stable: tuple[int, int], candidate: tuple[int, int]) -> CounterState:
+    return CounterState(pod=pod, time=time, stable=list(stable), candidate=list(candidate))
+
+
+def test_a_known_pod_counts_the_difference() -> None:
+    known = (state("p", 10, (1, 100), (0, 10)),)
+    total = series("p", ARMS.stable, (20, 150)), series("p", ARMS.candidate, (20, 30))
+    bad = series("p", ARMS.stable, (20, 2)), series("p", ARMS.candidate, (20, 3))
+
+    found = counted(Events(bad, total), known)
+
+    assert found.look == Look(candidate_total=20, candidate_bad=3, stable_total=50, stable_bad=1)
+
+
+def test_a_class_that_a_known_pod_had_not_counted_yet_begins_at_zero() -> None:
+    known = (state("p", 10, (0, 100), (0, 0)),)
+
+    found = counted(Events((series("p", ARMS.candidate, (20, 4)),), (series("p", ARMS.candidate, (20, 9)), series("p", ARMS.stable, (20, 100)))), known)  # fmt: skip
+
+    assert found.look == Look(candidate_total=9, candidate_bad=4, stable_total=0, stable_bad=0)
+
+
+def test_a_pod_that_is_not_known_is_only_baselined() -> None:
+    found = counted(Events((), (series("new", ARMS.candidate, (20, 500)),)))
+
+    assert found.look == Look(0, 0, 0, 0)
+    assert [one.pod for one in found.counters] == ["new"]
+
+
+def test_after_a_reset_all_that_the_pod_counted_since_is_new() -> None:
+    known = (state("p", 10, (5, 100), (5, 100)),)
+    total = series("p", ARMS.stable, (20, 7)), series("p", ARMS.candidate, (20, 130))
+
+    found = counted(Events((), total), known)
+
+    # The candidate's counter did not fall, but a pod's counters begin anew together.
+    assert found.look == Look(candidate_total=130, candidate_bad=0, stable_total=7, stable_bad=0)
+
+
+def test_a_part_that_grew_by_more_than_the_whole_betrays_a_reset() -> None:
+    known = (state("p", 10, (0, 100), (0, 0)),)
+
+    found = counted(Events((series("p", ARMS.stable, (20, 90)),), (series("p", ARMS.stable, (20, 110)),)), known)
+
+    assert found.look == Look(candidate_total=0, candidate_bad=0, stable_total=110, stable_bad=90)
+
+
+def test_a_pod_without_newer_samples_tells_nothing_and_stays_known() -> None:
+    known = (state("p", 20, (0, 100), (0, 10)),)
+
+    found = counted(Events((), (series("p", ARMS.stable, (10, 50), (20, 100)),)), known)
+
+    assert (found.look, found.fresh, found.counters) == (Look(0, 0, 0, 0), False, known)
+
+
+def test_what_was_counted_before_the_floor_is_never_subtracted_from() -> None:
+    known = (state("p", 20, (0, 100), (0, 10)),)
+    total = (series("p", ARMS.stable, (25, 200), (35, 300), (45, 310)),)
+
+    found = counted(Events((), total), known, floor=30.0)
+
+    assert found.look.stable_total == 10
+
+
+def test_bad_events_of_another_scrape_are_no_measurement() -> None:
+    bad, total = (series("p", ARMS.stable, (21, 1)),), (series("p", ARMS.stable, (20, 10)),)
+
+    assert isinstance(evidence.read(Events(bad, total), ARMS), Missing)
+
+
+def test_more_bad_events_than_events_are_no_measurement() -> None:
+    bad, total = (series("p", ARMS.stable, (20, 11)),), (series("p", ARMS.stable, (20, 10)),)
+
+    assert isinstance(evidence.read(Events(bad, total), ARMS), Missing)
+
+
+@pytest.mark.parametrize(
+    "labels", [{"pod": "p"}, {"assay_revision": ARMS.stable}, {"pod": "p", "assay_revision": "cccccccc"}]
+)
+def test_series_of_nobody_or_of_other_revisions_are_left_out(labels: dict[str, str]) -> None:
+    assert evidence.read(Events((), (Series(labels, ((20, 10),)),)), ARMS) == {}
+
+
+def test_no_more_pods_are_remembered_than_status_holds_and_the_known_stay() -> None:
+    total = tuple(series(f"pod-{index:03}", ARMS.stable, (20, 1)) for index in range(MOST_PODS + 50))
+    first = counted(Events((), total))
+    again = tuple(replace(one, samples=((30, 2.0),)) for one in total)
+
+    second = counted(Events((), again), first.counters)
+
+    assert len(first.counters) == MOST_PODS
+    assert second.look.stable_total == MOST_PODS
+
+
+Scrape = tuple[float, tuple[int, ...]]
+"""When, and stable's bad and all, the candidate's bad and all."""
+Second = tuple[int, int, int, int, bool, bool]
+"""What happens to a pod in a second: stable's bad and good, the candidate's bad and good, a restart, a scrape."""
+History = tuple[list[list[Second]], list[int]]
+"""The seconds of each pod, and at which of them one looks."""
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    """For some pods, what happens in each second (four increments, restart, scraped); and when one looks."""
+    seconds = draw(st.integers(2, 25))
+    step = st.tuples(*[st.integers(0, 9)] * 4, st.sampled_from([False] * 7 + [True]), st.booleans())
+    pods = draw(st.lists(st.lists(step, min_size=seconds, max_size=seconds), min_size=1, max_size=4))
+    return pods, sorted(draw(st.sets(st.integers(1, seconds), min_size=1, max_size=6)))
+
+
+def _lived(history: list[Second]) -> tuple[list[Scrape], Look]:
+    """Return a pod's scrapes, and what they allow anyone to know: what happened between scrapes of one life."""
+    numbers: tuple[int, ...] = (0, 0, 0, 0)
+    scrapes: list[Scrape] = []
+    known, since = [0, 0, 0, 0], numbers
+    for second, (bad_s, good_s, bad_c, good_c, restart, scraped) in enumerate(history, start=1):
+        if restart:
+            numbers, since = (0, 0, 0, 0), (0, 0, 0, 0)
+        numbers = tuple(a + b for a, b in zip(numbers, (bad_s, bad_s + good_s, bad_c, bad_c + good_c), strict=True))
+        if scraped:
+            if scrapes:
+                known = [a + b - c for a, b, c in zip(known, numbers, since, strict=True)]
+            scrapes.append((float(second), numbers))
+            since = numbers
+    return scrapes, Look(candidate_total=known[3], candidate_bad=known[2], stable_total=known[1], stable_bad=known[0])
+
+
+def _events(lives: list[list[Scrape]], until: float) -> Events:
+    found: dict[tuple[int, str, str], list[tuple[float, float]]] = defaultdict(list)
+    for pod, scrapes in enumerate(lives):
+        for at, numbers in scrapes:
+            for index, (kind, arm) in enumerate(
+                (k, a) for a in (ARMS.stable, ARMS.candidate) for k in ("bad", "total")
+            ):
+                if at <= until and numbers[index]:  # a counter has no series before its first increment
+                    found[pod, kind, arm].append((at, float(numbers[index])))
+    made = {key: series(f"pod-{key[0]}", key[2], *samples) for key, samples in found.items()}
+    return Events(
+        tuple(one for key, one in made.items() if key[1] == "bad"),
+        tuple(one for key, one in made.items() if key[1] == "total"),
+    )
+
+
+@given(histories())
+def test_no_event_is_counted_that_did_not_happen(history: History) -> None:
+    pods, looks = history
+    lives = [_lived(pod)[0] for pod in pods]
+    happened = [sum(sum(second[:4]) for second in pod) for pod in pods]
+    known: tuple[CounterState, ...] = ()
+    total = 0
+
+    for until in looks:
+        found = counted(_events(lives, until), known)
+        known, total = found.counters, total + found.look.candidate_total + found.look.stable_total
+
+    assert total <= sum(happened)
+
+
+@given(histories())
+def test_without_restarts_every_event_between_scrapes_is_counted_once(history: History) -> None:
+    pods, looks = history
+    # Each pod has counted something before its first scrape, so that it is known from then on.
+    calm = [[(0, 1, 0, 1, False, True), *[(*second[:4], False, second[5]) for second in pod]] for pod in pods]
+    lives, looked = zip(*[_lived(pod) for pod in calm], strict=True)
+    known: tuple[CounterState, ...] = ()
+    sums = [0, 0, 0, 0]
+
+    for until in (*looks, len(calm[0])):
+        found = counted(_events(list(lives), until), known)
+        known = found.counters
+        parts = found.look.candidate_total, found.look.candidate_bad, found.look.stable_total, found.look.stable_bad
+        sums = [a + b for a, b in zip(sums, parts, strict=True)]
+
+    assert sums == [
+        sum(getattr(one, part) for one in looked)
+        for part in ("candidate_total", "candidate_bad", "stable_total", "stable_bad")
+    ]
+
+
+@given(histories())
+def test_looking_more_often_counts_the_same(history: History) -> None:
+    pods, looks = history
+    lives = [_lived(pod)[0] for pod in pods]
+    last = float(looks[-1])
+    often: tuple[CounterState, ...] = ()
+    total = 0
+
+    for until in looks:
+        found = counted(_events(lives, until), often)
+        often, total = found.counters, total + found.look.stable_total
+    once = counted(_events(lives, last))
+
+    assert total == once.look.stable_total
+    assert often == once.counters
