@@ -26,7 +26,7 @@ test: setup check ## All checks and tests, the end-to-end ones on the sandbox in
 check: $(VENV)/ready ## Format, lint, types, floors
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy operator tests examples/flights
+	$(BIN)/mypy operator tests examples docs bench
 	$(BIN)/lint-imports
 
 generate: $(VENV)/ready ## Regenerate what is generated: crds/, docs/reference/

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a program, not a package
 """How much longer does a request take through the router than straight to the model?
 
 Both ways are measured in the same run, in turns, against the same server on loopback, over one kept connection each. Prints JSON: the

@@ -69,7 +69,7 @@ def _described(rows: pd.DataFrame) -> pd.DataFrame:
     described = rows[[*CATEGORIES, "month", "dep_delay", "distance", "hour_departures", *WEATHER]].copy()
     described["sched_dep_minute"] = dep_minute.astype(float)
     described["planned_minutes"] = ((arr_minute - dep_minute) % DAY_MINUTES).astype(float)
-    described["weekday"] = date.dt.weekday.astype(float)
+    described["weekday"] = date.dt.day_of_week.astype(float)
     described["distance"] = described["distance"].astype(float)
     epoch = (scheduled - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
     described["departure"] = epoch + 60 * rows["dep_delay"]

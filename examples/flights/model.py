@@ -120,11 +120,11 @@ def load(path: Path) -> Model:
         FileNotFoundError: There is none; `python -m flights.train` writes it.
         ValueError: The file is no artefact of this program.
     """
-    artefact = json.loads(path.read_text())
     try:
+        artefact = json.loads(path.read_text())
         features = tuple(Feature(one["name"], one.get("codes")) for one in artefact["features"])
         return Model(features, _scorer(artefact["scorer"]))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path.name} is no flights artefact: {error!r}; train it again.") from None
 
 

@@ -190,3 +190,18 @@ def test_every_move_is_in_the_table_and_every_row_of_the_table_is_moved() -> Non
 
     table = {(before, after) for before, afters in TRANSITIONS.items() for after in afters}
     assert moved == table
+
+
+def test_a_candidate_with_little_traffic_loses_it_even_while_stable_is_short_of_pods(cluster: Cluster) -> None:
+    cluster.errors["5"] = 0.3
+    cluster.apply(a_spec("5"))
+    cluster.run(2000, until=lambda it: it.state().stage is Stage.ROLLING_BACK)
+    new, old = cluster.revision("5"), cluster.revision("1")
+    assert cluster.weights() == {new: 10, old: 90}
+
+    cluster.models()[old]["status"]["readyReplicas"] = 0
+    cluster.round()
+    assert cluster.weights() == {new: 10, old: 90}
+    cluster.models()[old]["status"]["readyReplicas"] = 1
+    cluster.round()
+    assert cluster.weights() == {new: 0, old: 100}

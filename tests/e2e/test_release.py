@@ -3,71 +3,18 @@
 The whole story is told once (about three minutes); each test then asks one question about it.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
 import pytest
-import yaml
 
-from assay.sandbox.cluster import kubectl
-from assay.sandbox.layout import Layout
-from e2e.operators import PROJECT, RELEASE, helm, install, sigkill, until
+from assay.sandbox.layout import Layout, program
+from e2e.operators import sigkill
+from flights.shop import Shop, until
 
-OPERATOR, PLACE = "release-operator", "release-models"
 STEPS = [{"weight": weight, "minSeconds": 4} for weight in (5, 10, 15, 20, 25, 30, 35, 40, 45, 50)]
-OPERATOR_PODS = "app.kubernetes.io/instance=tested"
-
-
-@dataclass(frozen=True, slots=True)
-class Shop:
-    """A namespace with the flights model and its callers."""
-
-    sandbox: Layout
-
-    def kubectl(self, *argv: str, given: str | None = None) -> str:
-        return kubectl(self.sandbox, "--namespace", PLACE, *argv, given=given)
-
-    def release(self, revision: str, name: str = "flights", steps: Any = None) -> None:
-        """Apply the example as it is in the repository, with other steps and another revision."""
-        manifest = yaml.safe_load((PROJECT / "examples/flights/modeldeployment.yaml").read_text())
-        manifest["metadata"]["name"] = name
-        manifest["spec"]["strategy"]["canary"]["steps"] = steps or STEPS
-        manifest["spec"]["model"]["version"] = revision
-        manifest["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = revision
-        self.kubectl("apply", "--server-side", "-f", "-", given=json.dumps(manifest))
-
-    def call(self, *argv: str, pod: str = "flights-replay") -> None:
-        """Start the example's callers, with these options."""
-        manifest = yaml.safe_load((PROJECT / "examples/flights/replay.yaml").read_text())
-        manifest["metadata"]["name"] = pod
-        manifest["spec"]["containers"][0]["command"] = ["python", "-m", "flights.replay", *argv]
-        self.kubectl("apply", "--server-side", "-f", "-", given=json.dumps(manifest))
-        self.kubectl("wait", "--for=condition=Ready", f"pod/{pod}", "--timeout=120s")
-
-    def heard(self, pod: str = "flights-replay") -> dict[str, Any]:
-        """Return the callers' last report."""
-        lines = self.kubectl("logs", pod, "--tail=1").splitlines()
-        report: dict[str, Any] = json.loads(lines[-1]) if lines else {}
-        return report
-
-    def status(self, name: str = "flights") -> dict[str, Any]:
-        found = json.loads(self.kubectl("get", "mdep", name, "-o", "json"))
-        status: dict[str, Any] = found.get("status", {})
-        return status if status.get("observedGeneration") == found["metadata"]["generation"] else {}
-
-    def stage(self, *wanted: str, name: str = "flights", weight: int = 0) -> dict[str, Any]:
-        """Wait until the machine is in one of these stages, and the candidate has this weight at least."""
-
-        def there() -> dict[str, Any]:
-            status = self.status(name)
-            carried = status.get("candidate", {}).get("weight", 0)
-            return status if status.get("stage") in wanted and carried >= weight else {}
-
-        status: dict[str, Any] = until(there, f"{name} is {' or '.join(wanted)}", 240)
-        return status
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +31,28 @@ class Story:
 
 @pytest.fixture(scope="module")
 def shop(sandbox: Layout) -> Iterator[Shop]:
-    install(sandbox, OPERATOR, PLACE)
-    yield Shop(sandbox)
-    kubectl(sandbox, "delete", "namespace", PLACE, "--wait=false")
-    helm(sandbox, OPERATOR, "uninstall", RELEASE, "--wait")
+    config = f"--kubeconfig={sandbox.kubeconfig}"
+    shop = Shop([program("kubernetes"), "kubectl", config], [program("helm"), config], "release-models",
+                "release-operator", "tested")  # fmt: skip
+    shop.install()
+    yield shop
+    shop.uninstall()
 
 
 @pytest.fixture(scope="module")
 def story(shop: Shop) -> Story:
-    shop.release("v1")
+    shop.release("v1", steps=STEPS)
     first = shop.stage("Stable")["stable"]["revision"]
     shop.call("--url", "http://flights:8080", "--rate", "250")
     until(lambda: shop.heard().get("answered", 0) > 0, "the first request is answered")
-    shop.release("v2")
+    shop.release("v2", steps=STEPS)
     shop.stage("Analysing", weight=20)
-    sigkill(shop.sandbox, OPERATOR, OPERATOR_PODS)
+    sigkill(shop)
     promoted = shop.stage("Stable", "RolledBack")
     heard_promoted = shop.heard()
-    shop.release("v5")
+    shop.release("v5", steps=STEPS)
     shop.stage("Analysing", weight=5)
-    sigkill(shop.sandbox, OPERATOR, OPERATOR_PODS)
+    sigkill(shop)
     rolled_back = shop.stage("Stable", "RolledBack")
     until(lambda: shop.heard()["sent"] >= 20_000, "20,000 requests are sent")
     candidate = rolled_back["history"][0]["revision"]
@@ -164,7 +113,9 @@ def test_users_get_their_share_and_keep_their_revision(shop: Shop) -> None:
     status = shop.stage("Analysing", name="shares", weight=20)
 
     shop.call("--url", "http://shares:8080", "--rate", "250", "--requests", "6000", "--users", "4000", pod="callers")
-    heard = until(lambda: (found := shop.heard("callers")).get("event") == "summary" and found, "the callers are done")
+    until(lambda: shop.heard("callers").get("event") == "summary", "the callers are done")
+
+    heard = shop.heard("callers")
 
     users = {revision: answers["users"] for revision, answers in heard["revisions"].items()}
     everybody = sum(users.values())

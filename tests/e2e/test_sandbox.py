@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from assay.sandbox import cli, cluster
 from assay.sandbox.errors import SandboxError
-from assay.sandbox.layout import Layout
+from assay.sandbox.layout import Layout, program
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_the_sandbox_has_its_own_network_and_least_rights_are_real(sandbox: Layo
     listening = subprocess.run(["ss", "-ltn"], check=True, capture_output=True, text=True).stdout
     assert ":6443" not in listening
     allowed = subprocess.run(
-        [cluster.program("kubernetes"), "kubectl", "auth", "can-i", "list", "pods", "--as=system:serviceaccount:default:default"],
+        [program("kubernetes"), "kubectl", "auth", "can-i", "list", "pods", "--as=system:serviceaccount:default:default"],
         env={"KUBECONFIG": str(sandbox.kubeconfig), "HOME": "/root", "PATH": os.environ["PATH"]},
         check=False, capture_output=True, text=True,
     )  # fmt: skip

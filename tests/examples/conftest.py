@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from examples.rig import Server, run
 from flights import data, traffic, train
 

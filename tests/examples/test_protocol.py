@@ -2,10 +2,11 @@ import json
 
 import numpy as np
 import pytest
-from flights.model import Feature
-from flights.protocol import MAX_FLIGHTS, BadRequest, answer, parse
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flights.model import Feature
+from flights.protocol import MAX_FLIGHTS, BadRequest, answer, parse
 
 FEATURES = {"dep_delay": Feature("dep_delay"), "carrier": Feature("carrier", {"UA": 0.2})}
 
@@ -18,18 +19,18 @@ def tensor(**changes: object) -> dict[str, object]:
     return {"name": "dep_delay", "shape": [2], "datatype": "FP64", "data": [1.5, 2], **changes}
 
 
-def test_a_batch_is_columns_of_the_same_length():
+def test_a_batch_is_columns_of_the_same_length() -> None:
     carriers = {"name": "carrier", "shape": [2, 1], "datatype": "BYTES", "data": [["UA"], ["AA"]]}
     inference = parse(body(tensor(), carriers, id="seven"), FEATURES)
     assert inference.columns == {"dep_delay": [1.5, 2], "carrier": ["UA", "AA"]}
     assert (inference.count, inference.identifier) == (2, "seven")
 
 
-def test_an_unknown_value_is_null():
+def test_an_unknown_value_is_null() -> None:
     assert parse(body(tensor(data=[None, 3])), FEATURES).columns == {"dep_delay": [None, 3]}
 
 
-def test_inputs_that_this_revision_does_not_know_are_ignored_but_count():
+def test_inputs_that_this_revision_does_not_know_are_ignored_but_count() -> None:
     assert parse(body(tensor(name="moon", datatype="BYTES", data=["new", "full"])), FEATURES).count == 2
 
 
@@ -60,7 +61,7 @@ def test_inputs_that_this_revision_does_not_know_are_ignored_but_count():
         (body(tensor(), tensor()), "dep_delay is given twice"),
     ],
 )
-def test_a_bad_request_is_refused_with_one_sentence(request_body, sentence):
+def test_a_bad_request_is_refused_with_one_sentence(request_body: bytes, sentence: str) -> None:
     with pytest.raises(BadRequest, match=sentence) as refused:
         parse(request_body, FEATURES)
     assert str(refused.value).endswith(".")
@@ -79,14 +80,14 @@ TENSORS = st.fixed_dictionaries(
 
 
 @given(st.binary() | JSON.map(lambda one: json.dumps(one).encode()) | st.lists(TENSORS).map(lambda t: body(*t)))
-def test_no_body_whatever_brings_up_anything_but_a_sentence(request_body):
+def test_no_body_whatever_brings_up_anything_but_a_sentence(request_body: bytes) -> None:
     try:
         assert parse(request_body, FEATURES).count > 0
     except BadRequest as refused:
         str(refused).encode()  # can be sent
 
 
-def test_the_answer_has_a_probability_and_an_outcome_for_each_flight():
+def test_the_answer_has_a_probability_and_an_outcome_for_each_flight() -> None:
     said = answer(parse(body(tensor(), id="a"), FEATURES), "v2", np.array([0.25, 0.5]))
     assert said["id"] == "a"
     assert said["model_version"] == "v2"

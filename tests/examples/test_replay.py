@@ -2,11 +2,15 @@ import asyncio
 import itertools
 import json
 import signal
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
-from examples.rig import run
+
+from examples.rig import Server, line_of, run
 from flights import traffic
 from flights.replay import Plan, Replay, outcome
 from flights.tally import Tally
@@ -17,12 +21,12 @@ def flights(artefacts: Path) -> traffic.Traffic:
     return traffic.load(artefacts / traffic.FILE)
 
 
-def start(artefacts: Path, url: str, *options: str):
+def start(artefacts: Path, url: str, *options: str) -> subprocess.Popen[str]:
     return run("flights.replay", "--url", url, "--flights", str(artefacts / traffic.FILE), *options)
 
 
-def plan(**changes) -> Plan:
-    fields = {
+def plan(**changes: Any) -> Plan:
+    fields: dict[str, Any] = {
         "url": "",
         "rate": 500.0,
         "speedup": 1.0,
@@ -34,14 +38,14 @@ def plan(**changes) -> Plan:
     return Plan(**(fields | changes))
 
 
-def test_the_same_passengers_ask_the_same_things_in_every_run(flights):
+def test_the_same_passengers_ask_the_same_things_in_every_run(flights: traffic.Traffic) -> None:
     once, again = (list(itertools.islice(flights.requests(3, 1000), 300)) for _ in range(2))
     assert once == again
     assert len({request.identifier for _, request in once}) == 300
     assert all(earlier[0] <= later[0] for earlier, later in itertools.pairwise(once))
 
 
-def test_after_the_last_flight_the_season_begins_anew_with_new_ids(flights):
+def test_after_the_last_flight_the_season_begins_anew_with_new_ids(flights: traffic.Traffic) -> None:
     short = traffic.Traffic(
         {name: column[:2] for name, column in flights.columns.items()},
         flights.names[:2],
@@ -54,7 +58,7 @@ def test_after_the_last_flight_the_season_begins_anew_with_new_ids(flights):
     assert all(earlier[0] <= later[0] for earlier, later in itertools.pairwise(asked))
 
 
-def test_what_is_unknown_is_not_sent(flights):
+def test_what_is_unknown_is_not_sent(flights: traffic.Traffic) -> None:
     for _, request in itertools.islice(flights.requests(1, 10), 500):
         body = json.loads(request.body)
         assert body["id"] == request.identifier
@@ -63,7 +67,7 @@ def test_what_is_unknown_is_not_sent(flights):
         assert not {one["name"] for one in body["inputs"]} & {"late", "month", "departure", "name"}
 
 
-def test_requests_are_due_at_a_rate_or_by_the_flights_own_clock():
+def test_requests_are_due_at_a_rate_or_by_the_flights_own_clock() -> None:
     assert plan(rate=200.0).due(100, 9999.0) == 0.5
     assert plan(rate=None, speedup=60.0).due(100, 120.0) == 2.0
     assert not plan(requests=10).over(9, 0.0)
@@ -71,7 +75,7 @@ def test_requests_are_due_at_a_rate_or_by_the_flights_own_clock():
     assert plan(duration=5.0).over(0, 5.0)
 
 
-def test_a_prediction_is_compared_with_what_happened():
+def test_a_prediction_is_compared_with_what_happened() -> None:
     body = json.dumps({"outputs": [{"name": "late", "data": [True]}]}).encode()
     assert outcome(200, body, late=True) == "correct"
     assert outcome(200, body, late=False) == "wrong"
@@ -79,7 +83,7 @@ def test_a_prediction_is_compared_with_what_happened():
     assert outcome(500, b"{}", late=True) is None
 
 
-def test_a_user_who_is_sent_back_is_seen():
+def test_a_user_who_is_sent_back_is_seen() -> None:
     tally = Tally()
     for milliseconds, (user, revision) in enumerate(
         [("a", "1"), ("b", "1"), ("a", "2"), ("a", "2"), ("b", "1"), ("a", "1")]
@@ -93,7 +97,7 @@ def test_a_user_who_is_sent_back_is_seen():
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "lost", "statuses"),
+    "case",
     [
         (500, {"x-flights-model": "v5", "x-assay-revision": "0a1b2c3d"}, {}, {"500": 20}),
         (503, {"x-assay-revision": "0a1b2c3d"}, {"unsigned 503": 20}, {}),  # the router's own answer
@@ -102,7 +106,13 @@ def test_a_user_who_is_sent_back_is_seen():
         (0, {}, {"timeout": 20}, {}),
     ],
 )
-def test_answered_is_what_a_model_signed_and_everything_else_is_lost(flights, capsys, status, headers, lost, statuses):
+def test_answered_is_what_a_model_signed_and_everything_else_is_lost(
+    flights: traffic.Traffic,
+    capsys: pytest.CaptureFixture[str],
+    case: tuple[int, dict[str, str], dict[str, int], dict[str, int]],
+) -> None:
+    status, headers, lost, statuses = case
+
     async def handle(_: web.Request) -> web.Response:
         if not status:
             await asyncio.Event().wait()
@@ -115,7 +125,7 @@ def test_answered_is_what_a_model_signed_and_everything_else_is_lost(flights, ca
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        port = site._server.sockets[0].getsockname()[1]
+        port = runner.addresses[0][1]
         chosen = plan(requests=20)
         async with ClientSession(f"http://127.0.0.1:{port}", timeout=chosen.client_timeout()) as session:
             await Replay(chosen, session).run(flights.requests(1, 100))
@@ -128,7 +138,9 @@ def test_answered_is_what_a_model_signed_and_everything_else_is_lost(flights, ca
     assert summary["answered"] + summary["lost"] == 20
 
 
-def test_a_whole_replay_against_a_server_is_counted_to_the_last_request(serve, artefacts):
+def test_a_whole_replay_against_a_server_is_counted_to_the_last_request(
+    serve: Callable[..., Server], artefacts: Path
+) -> None:
     server = serve("v2")
     replay = start(artefacts, server.url, "--rate", "400", "--requests", "600")
     out, errors = replay.communicate(timeout=60)
@@ -144,15 +156,17 @@ def test_a_whole_replay_against_a_server_is_counted_to_the_last_request(serve, a
     assert 'status="200"} 600.0' in server.ask("/metrics")[2].decode()
 
 
-def test_a_killed_server_shows_as_lost_requests_and_sigterm_ends_with_the_summary(serve, artefacts):
+def test_a_killed_server_shows_as_lost_requests_and_sigterm_ends_with_the_summary(
+    serve: Callable[..., Server], artefacts: Path
+) -> None:
     server = serve("v2")
     replay = start(artefacts, server.url, "--rate", "100", "--timeout", "5")
-    said = json.loads(replay.stdout.readline())
+    said = line_of(replay)
     assert said["answered"] > 0
     assert said["lost"] == 0
     server.process.kill()
     while not said["lost"]:
-        said = json.loads(replay.stdout.readline())
+        said = line_of(replay)
     replay.send_signal(signal.SIGTERM)
     out, errors = replay.communicate(timeout=30)
     said = json.loads(out.splitlines()[-1])
@@ -161,7 +175,7 @@ def test_a_killed_server_shows_as_lost_requests_and_sigterm_ends_with_the_summar
     assert said["losses"]["ClientConnectorError"] > 0
 
 
-def test_without_the_held_out_flights_the_replay_says_how_to_get_them(tmp_path):
+def test_without_the_held_out_flights_the_replay_says_how_to_get_them(tmp_path: Path) -> None:
     replay = start(tmp_path, "http://127.0.0.1:1")
     assert "does not exist; `python -m flights.train` writes it" in replay.communicate(timeout=30)[1]
     assert replay.returncode == 1

@@ -4,37 +4,43 @@ import sys
 
 import pytest
 
-from assay.telemetry import CONTENT_TYPE, Telemetry
+from assay.telemetry import CONTENT_TYPE, Application, Message, Receive, Send, Telemetry
 
 
 def value(telemetry: Telemetry, name: str, **labels: str) -> float | None:
     return telemetry.registry.get_sample_value(name, labels)
 
 
-def serve(telemetry: Telemetry, app, path: str = "/v2/models/m/infer", kind: str = "http") -> list:
+def serve(
+    telemetry: Telemetry, app: Application, path: str = "/v2/models/m/infer", kind: str = "http"
+) -> list[Message]:
     """Send one request through the middleware and return what the application sent."""
-    sent: list = []
+    sent: list[Message] = []
 
-    async def receive() -> dict:
+    async def receive() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    async def send(message: dict) -> None:
+    async def send(message: Message) -> None:
         sent.append(message)
 
     wrapped = telemetry.middleware(app, measured=lambda path: path.endswith("/infer"))
-    asyncio.run(wrapped({"type": kind, "path": path}, receive, send))
+
+    async def one() -> None:
+        await wrapped({"type": kind, "path": path}, receive, send)
+
+    asyncio.run(one())
     return sent
 
 
-def answering(status: int):
-    async def app(_scope, _receive, send) -> None:
+def answering(status: int) -> Application:
+    async def app(_scope: Message, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 
     return app
 
 
-def test_an_answer_is_counted_by_its_status_and_timed():
+def test_an_answer_is_counted_by_its_status_and_timed() -> None:
     telemetry = Telemetry()
     sent = serve(telemetry, answering(429))
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
@@ -42,8 +48,8 @@ def test_an_answer_is_counted_by_its_status_and_timed():
     assert value(telemetry, "assay_prediction_seconds_count") == 1
 
 
-def test_an_application_that_fails_is_counted_as_500_and_its_error_goes_on():
-    async def broken(_scope, _receive, _send) -> None:
+def test_an_application_that_fails_is_counted_as_500_and_its_error_goes_on() -> None:
+    async def broken(_scope: Message, _receive: Receive, _send: Send) -> None:
         raise RuntimeError("model on fire")
 
     telemetry = Telemetry()
@@ -53,10 +59,11 @@ def test_an_application_that_fails_is_counted_as_500_and_its_error_goes_on():
     assert value(telemetry, "assay_predictions_in_progress") == 0
 
 
-def test_a_request_is_in_progress_until_it_is_answered():
-    telemetry, seen = Telemetry(), []
+def test_a_request_is_in_progress_until_it_is_answered() -> None:
+    telemetry = Telemetry()
+    seen: list[float | None] = []
 
-    async def looking(_scope, _receive, _send) -> None:
+    async def looking(_scope: Message, _receive: Receive, _send: Send) -> None:
         seen.append(value(telemetry, "assay_predictions_in_progress"))
 
     serve(telemetry, looking)
@@ -64,18 +71,18 @@ def test_a_request_is_in_progress_until_it_is_answered():
 
 
 @pytest.mark.parametrize(("path", "kind"), [("/v2/health/ready", "http"), ("/v2/models/m/infer", "websocket")])
-def test_what_is_no_prediction_is_not_counted(path, kind):
+def test_what_is_no_prediction_is_not_counted(path: str, kind: str) -> None:
     telemetry = Telemetry()
     serve(telemetry, answering(200), path, kind)
     assert value(telemetry, "assay_predictions_total", status="200") == 0
 
 
-def test_errors_begin_at_zero_so_that_the_first_one_can_be_seen_as_a_difference():
+def test_errors_begin_at_zero_so_that_the_first_one_can_be_seen_as_a_difference() -> None:
     assert 'assay_predictions_total{status="500"} 0.0' in Telemetry().exposition().decode().splitlines()
     assert CONTENT_TYPE.startswith("text/plain")
 
 
-def test_two_applications_in_one_process_do_not_mix():
+def test_two_applications_in_one_process_do_not_mix() -> None:
     one, other = Telemetry(), Telemetry(buckets=(0.1, 1.0))
     one.observe(200, 0.5)
     assert value(other, "assay_predictions_total", status="200") == 0
@@ -84,7 +91,7 @@ def test_two_applications_in_one_process_do_not_mix():
     assert value(other, "assay_prediction_seconds_bucket", le="0.1") == 0
 
 
-def test_a_model_server_gets_nothing_of_assay_but_this_module():
+def test_a_model_server_gets_nothing_of_assay_but_this_module() -> None:
     script = "import sys, assay.telemetry; print(*sorted(n for n in sys.modules if n.split('.')[0] in ('assay', 'kopf', 'kubernetes', 'pydantic', 'numpy')))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["assay", "assay.telemetry"]

@@ -56,13 +56,16 @@ def rolling_back(world: World) -> Plan:
 def _back(world: World, candidate: CandidateStatus) -> Weights:
     """Return the weights on the way back; never more for the candidate, and no more for stable than it can carry.
 
-    A candidate without a ready pod answers nothing, so stable can only gain.
+    A candidate without a ready pod answers nothing, so stable can only gain. One with little traffic is not worth
+    keeping: stable carries nearly all of it as it is.
     """
     stable, ready = stable_of(world), world.ready(stable_of(world))
-    if ready >= ceil(ENOUGH * world.replicas) or world.ready(candidate.revision) == 0:
+    now = world.weight(candidate.revision)
+    little = ready > 0 and now <= 100 * (1 - ENOUGH)
+    if little or ready >= ceil(ENOUGH * world.replicas) or world.ready(candidate.revision) == 0:
         left = 0
     else:
-        left = min(world.weight(candidate.revision), 100 - 100 * ready // world.replicas)
+        left = min(now, 100 - 100 * ready // world.replicas)
     if candidate.revision not in world.weights:
         return ((stable, 100),)
     return ((candidate.revision, left), (stable, 100 - left))
