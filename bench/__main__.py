@@ -16,8 +16,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from assay import __version__
-from assay.sandbox import builds, cluster
+from assay.sandbox import cluster
 from assay.sandbox.cli import progress
 from assay.sandbox.layout import Layout, program
 from bench.router import added_latency
@@ -41,9 +40,7 @@ def shop() -> Iterator[Shop]:
     layout = Layout("bench")
     with progress() as report:
         cluster.up(layout, report)
-        base = builds.build_base(report)
-        for name in builds.PROJECT_IMAGES:
-            cluster.load(layout, builds.project_image(name, __version__, PROJECT, base, report))
+        cluster.load_project(layout, PROJECT, report)
         config = f"--kubeconfig={layout.kubeconfig}"
         place = Shop([program("kubernetes"), "kubectl", config], [program("helm"), config], "bench", "assay-system")
         report("installing the operator", None)

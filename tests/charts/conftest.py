@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import pytest
 import yaml
 
-from assay.sandbox.builds import build_program
+from assay.sandbox.programs import build_program
 
 CHART = Path(__file__).parents[2] / "charts" / "assay"
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from assay import __version__
-from assay.sandbox import builds, cluster
+from assay.sandbox import cluster
 from assay.sandbox.layout import Layout
 
 PROJECT = Path(__file__).parents[2]
@@ -25,9 +24,7 @@ def sandbox() -> Iterator[Layout]:
     layout = Layout(os.environ.get("ASSAY_TEST_SANDBOX", "test"))
     if not cluster.alive(layout):
         cluster.up(layout, report)
-    base = builds.build_base(report)
-    for name in builds.PROJECT_IMAGES:
-        cluster.load(layout, builds.project_image(name, __version__, PROJECT, base, report))
+    cluster.load_project(layout, PROJECT, report)
     yield layout
     if not os.environ.get("KEEP"):
         cluster.down(layout)

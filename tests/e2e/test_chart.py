@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from assay.core.permissions import PERMISSIONS, Permission
-from assay.sandbox.builds import build_program
 from assay.sandbox.cluster import kubectl
 from assay.sandbox.errors import SandboxError
 from assay.sandbox.layout import Layout
+from assay.sandbox.programs import build_program
 
 CHART = Path(__file__).parents[2] / "charts" / "assay"
 NAMESPACE, RELEASE = "chart-test", "tried"

@@ -17,7 +17,7 @@ from rich.console import Console  # noqa: E402
 from rich.live import Live  # noqa: E402
 
 from assay import __version__  # noqa: E402
-from assay.sandbox import builds, cluster  # noqa: E402
+from assay.sandbox import cluster  # noqa: E402
 from assay.sandbox.cli import progress  # noqa: E402
 from assay.sandbox.errors import SandboxError  # noqa: E402
 from assay.sandbox.layout import Layout, program  # noqa: E402
@@ -41,10 +41,7 @@ def sandboxed() -> Iterator[Shop]:
     layout = Layout("demo")
     with progress() as report:
         cluster.up(layout, report)
-        base = builds.build_base(report)
-        for name in builds.PROJECT_IMAGES:
-            report(f"loading the image {name}", None)
-            cluster.load(layout, builds.project_image(name, __version__, PROJECT, base, report))
+        cluster.load_project(layout, PROJECT, report)
     config = f"--kubeconfig={layout.kubeconfig}"
     yield Shop([program("kubernetes"), "kubectl", config], [program("helm"), config], "flights", "assay-system")
 

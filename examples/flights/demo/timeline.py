@@ -129,9 +129,9 @@ def _evidence(check: dict[str, Any]) -> Evidence:
 
 
 def _of(text: str) -> tuple[float, float]:
-    """Read `5.1 of 100`."""
+    """Read `5.1 of 100`; nothing said is the start, where every score is 1."""
     reached, _, limit = text.partition(" of ")
     try:
         return float(reached), float(limit)
     except ValueError:
-        return 0.0, 1.0
+        return 1.0, 1.0

@@ -11,10 +11,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from assay import __version__
-from assay.sandbox import builds, cluster
-from assay.sandbox.builds import Image, Report
+from assay.sandbox import cluster
+from assay.sandbox.cached import Report
 from assay.sandbox.errors import SandboxError
+from assay.sandbox.images import PROJECT_IMAGES, Image
 from assay.sandbox.layout import Layout, program
 
 NAME = click.option("--name", default="default", show_default=True, help="Which sandbox; several may run side by side.")
@@ -146,16 +146,16 @@ def load(name: str, project: Path, images: tuple[str, ...]) -> None:
 
     The project's images are assay, assay-router and flights; they are built from their Containerfiles first.
     """
+    layout = Layout(name)
+    for image in images:
+        if image not in PROJECT_IMAGES and not Path(image).is_file():
+            raise SandboxError(f"{image} is neither an archive nor one of {', '.join(PROJECT_IMAGES)}.")
+    if not cluster.alive(layout):
+        raise SandboxError(f"Sandbox {name} is not up; `assay sandbox up` starts it.")
     with progress() as report:
         for image in images:
-            report(f"loading {image}", None)
-            cluster.load(Layout(name), _found(image, project.resolve(), report))
+            if image in PROJECT_IMAGES:
+                cluster.load_project(layout, project.resolve(), report, image)
+            else:
+                cluster.load(layout, Image(image, Path(image)))
     click.echo(f"Loaded {', '.join(images)}.")
-
-
-def _found(image: str, project: Path, report: Report) -> Image:
-    if image in builds.PROJECT_IMAGES:
-        return builds.project_image(image, __version__, project, builds.build_base(report), report)
-    if Path(image).is_file():
-        return Image(image, Path(image))
-    raise SandboxError(f"{image} is neither an archive nor one of {', '.join(builds.PROJECT_IMAGES)}.")

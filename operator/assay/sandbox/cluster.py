@@ -13,11 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from assay.sandbox import builds, machine
-from assay.sandbox.builds import HERE, Image, Report
+from assay import __version__
+from assay.sandbox import images, machine, programs
+from assay.sandbox.cached import Report, run
 from assay.sandbox.errors import SandboxError
+from assay.sandbox.images import Image
 from assay.sandbox.layout import API_PORT, Layout, program
 from assay.sandbox.parts import kubeconfig, write_configuration
+from assay.sandbox.programs import HERE
 
 SERVICES = {  # forwarded to loopback outside: name -> (fixed address inside, port)
     "api": ("127.0.0.1", API_PORT),
@@ -34,17 +37,17 @@ def up(layout: Layout, report: Report) -> None:
     if alive(layout):
         raise SandboxError(f"Sandbox {layout.name} is already up; `assay sandbox down` ends it.")
     down(layout)  # what a crash has left
-    for name in builds.GO_PROGRAMS:
-        builds.build_program(name, report)
-    base = builds.build_base(report)
-    images = [
-        *(builds.program_image(f"assay/{name}:1", Path(program(name))) for name in ("pause", "coredns", "prometheus")),
-        *(builds.debian_image(name, base, report) for name in builds.DEBIAN_PROGRAMS),
+    for name in programs.GO_PROGRAMS:
+        programs.build_program(name, report)
+    base = images.build_base(report)
+    needed = [
+        *(images.program_image(f"assay/{name}:1", Path(program(name))) for name in ("pause", "coredns", "prometheus")),
+        *(images.debian_image(name, base, report) for name in images.DEBIAN_PROGRAMS),
     ]
     report("starting Kubernetes", None)
     _start(layout)
     _await(layout, "Kubernetes", lambda: _parts(layout).get("ready"), 120)
-    for image in images:
+    for image in needed:
         report(f"loading {image.name}", None)
         load(layout, image)
     _await(layout, "the default service account", lambda: not _fails(layout, "get", "serviceaccount", "default"), 60)
@@ -60,9 +63,9 @@ def up(layout: Layout, report: Report) -> None:
 def add_gateway(layout: Layout, report: Report) -> None:
     """Add the Gateway API, with Traefik to implement it."""
     report("fetching the Gateway API", None)
-    definitions = builds.module_folder("gateway") / "config" / "crd" / "standard"
+    definitions = programs.module_folder("gateway") / "config" / "crd" / "standard"
     kubectl(layout, "apply", "--server-side", "--filename", str(definitions))
-    load(layout, builds.program_image("assay/traefik:1", builds.wheel_program("traefik", report)))
+    load(layout, images.program_image("assay/traefik:1", programs.wheel_program("traefik", report)))
     kubectl(layout, "apply", "--server-side", "--filename", str(HERE / "manifests" / "traefik.yaml"))
     report("waiting for traefik", None)
     kubectl(layout, "rollout", "status", "--namespace", "gateway-system", "deployment/traefik", "--timeout=120s")
@@ -234,5 +237,13 @@ def _fails(layout: Layout, *argv: str) -> bool:
 
 def load(layout: Layout, image: Image) -> None:
     """Put an image where the kubelet finds it."""
-    builds.run(["ctr", "--address", str(layout.containerd), "--namespace", "k8s.io", "images", "import",
+    run(["ctr", "--address", str(layout.containerd), "--namespace", "k8s.io", "images", "import",
                 str(image.archive)], what=f"Loading {image.name}")  # fmt: skip
+
+
+def load_project(layout: Layout, project: Path, report: Report, *names: str) -> None:
+    """Build the project's images (all of them, unless some are named) from a checkout, and load them."""
+    base = images.build_base(report)
+    for name in names or images.PROJECT_IMAGES:
+        report(f"loading the image {name}", None)
+        load(layout, images.project_image(name, __version__, project, base, report))
