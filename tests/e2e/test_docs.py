@@ -1,0 +1,79 @@
+"""The commands and resources of the how-to pages, run as they stand there."""
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from assay.sandbox.cluster import kubectl
+from assay.sandbox.layout import Layout, program
+
+ROOT = Path(__file__).parents[2]
+NAMESPACE = "docs"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def commands(page: str) -> list[list[str]]:
+    lines = "\n".join(blocks(page, "console")).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def reader(sandbox: Layout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A user's shell: kubectl and helm on PATH, a namespace of its own as the default."""
+    folder = tmp_path_factory.mktemp("bin")
+    for name, target in (("kubectl", program("kubernetes")), ("helm", program("helm"))):
+        (folder / name).symlink_to(target)
+    config = folder / "kubeconfig"
+    config.write_bytes(sandbox.kubeconfig.read_bytes())
+    shell = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "KUBECONFIG": str(config)}
+    kubectl(sandbox, "create", "namespace", NAMESPACE)
+    say(shell, "kubectl", "config", "set-context", "--current", f"--namespace={NAMESPACE}")
+    yield shell
+    kubectl(sandbox, "delete", "namespace", NAMESPACE, "--wait=false")
+
+
+def say(shell: dict[str, str], *command: str, given: str | None = None) -> str:
+    done = subprocess.run(
+        command, cwd=ROOT, env=shell, input=given, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
+    return done.stdout
+
+
+def test_a_reader_installs_releases_upgrades_and_removes(reader: dict[str, str]) -> None:
+    install, apply, upgrade, uninstall = commands("docs/how-to/install.md")
+    (resource,) = blocks("docs/how-to/release-a-model.md", "yaml")
+    get, describe, wait = commands("docs/how-to/release-a-model.md")
+
+    say(reader, *install, "--wait")
+    say(reader, "kubectl", "apply", "-f", "-", given=resource)
+    said = say(reader, *wait)
+    assert "condition met" in said
+    assert "Stable" in say(reader, *get)
+    assert "serves all traffic" in say(reader, *describe)
+    say(reader, *apply)
+    say(reader, *upgrade, "--wait")
+    say(reader, "kubectl", "delete", "mdep", "--all")
+    say(reader, *uninstall)
+
+
+def test_the_readme_is_accepted_by_the_api_server(reader: dict[str, str]) -> None:
+    (resource,) = blocks("README.md", "yaml")
+
+    assert "created (server dry run)" in say(reader, "kubectl", "apply", "--dry-run=server", "-f", "-", given=resource)
+
+
+def test_every_command_of_the_readme_is_a_target_of_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    told = commands("README.md")
+    assert {command[0] for command in told} == {"make"}
+    assert {command[1] for command in told} <= targets
