@@ -41,7 +41,7 @@ lock: $(VENV)/ready ## Pin all requirements anew, by hash
 LOCK := --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 --quiet
 
 bench: setup ## Measure: router latency, seconds to first request, milliseconds to rollback
-	$(BIN)/python -m bench
+	PYTHONPATH=examples $(BIN)/python -m bench
 
 clean: ## Remove what was built here and end the sandboxes
 	-[ ! -x $(BIN)/assay ] || for name in default demo test bench; do $(BIN)/assay sandbox down --name $$name; done

@@ -38,17 +38,14 @@ class Figure:
 def shop() -> Iterator[Shop]:
     """Bring up a sandbox of our own with everything in it; take it down afterwards."""
     layout = Layout("bench")
-    with progress() as report:
-        cluster.up(layout, report)
+    config = f"--kubeconfig={layout.kubeconfig}"
+    place = Shop([program("kubernetes"), "kubectl", config], [program("helm"), config], "bench", "assay-system")
+    with progress() as report, cluster.running(layout, report):
         cluster.load_project(layout, PROJECT, report)
-        config = f"--kubeconfig={layout.kubeconfig}"
-        place = Shop([program("kubernetes"), "kubectl", config], [program("helm"), config], "bench", "assay-system")
         report("installing the operator", None)
         place.install()
-    try:
+        report("releasing a model that fails", None)
         yield place
-    finally:
-        cluster.down(layout)
 
 
 def reactions(place: Shop) -> list[Figure]:

@@ -22,12 +22,14 @@ def report(what: str, fraction: float | None) -> None:
 def sandbox() -> Iterator[Layout]:
     """A whole Kubernetes with the project's images."""
     layout = Layout(os.environ.get("ASSAY_TEST_SANDBOX", "test"))
-    if not cluster.alive(layout):
-        cluster.up(layout, report)
-    cluster.load_project(layout, PROJECT, report)
-    yield layout
-    if not os.environ.get("KEEP"):
-        cluster.down(layout)
+    try:
+        if not cluster.alive(layout):
+            cluster.up(layout, report)
+        cluster.load_project(layout, PROJECT, report)
+        yield layout
+    finally:
+        if not os.environ.get("KEEP"):
+            cluster.down(layout)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

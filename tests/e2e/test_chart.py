@@ -48,9 +48,12 @@ def may(sandbox: Layout, verb: str, resource: str, namespace: str) -> bool:
     resource, _, subresource = resource.partition("/")
     asked = ["auth", "can-i", verb, resource, f"--subresource={subresource}", f"--as={ACCOUNT}"]
     try:
-        return "yes" in kubectl(sandbox, *asked, "--namespace", namespace)
-    except SandboxError:
-        return False  # kubectl exits 1 with its `no`
+        said = kubectl(sandbox, *asked, "--namespace", namespace)
+    except SandboxError as error:
+        said = str(error).rpartition(": ")[2]  # kubectl exits 1 with its `no`
+    answer = said.split()[0]
+    assert answer in {"yes", "no"}, said
+    return answer == "yes"
 
 
 def test_the_operator_is_ready_in_a_namespace_that_enforces_the_restricted_standard(release: Layout) -> None:

@@ -37,6 +37,8 @@ def reader(sandbox: Layout, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     kubectl(sandbox, "create", "namespace", NAMESPACE)
     say(shell, "kubectl", "config", "set-context", "--current", f"--namespace={NAMESPACE}")
     yield shell
+    # Left by a failure in the middle, an operator for all namespaces would fight with the other tests'.
+    say(shell, "helm", "uninstall", "assay", "--namespace", "assay-system", "--ignore-not-found", "--wait")
     kubectl(sandbox, "delete", "namespace", NAMESPACE, "--wait=false")
 
 

@@ -3,10 +3,9 @@
 import json
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -36,32 +35,54 @@ console = Console()
 
 
 @contextmanager
-def sandboxed() -> Iterator[Shop]:
-    """Bring up a sandbox with everything in it."""
+def sandboxed(*, keep: bool) -> Iterator[Shop]:
+    """Bring up a sandbox with everything in it, and take it down at the end, however it comes."""
     layout = Layout("demo")
-    with progress() as report:
-        cluster.up(layout, report)
-        cluster.load_project(layout, PROJECT, report)
     config = f"--kubeconfig={layout.kubeconfig}"
-    yield Shop([program("kubernetes"), "kubectl", config], [program("helm"), config], "flights", "assay-system")
+    with ExitStack() as stack:
+        with progress() as report:
+            stack.enter_context(cluster.running(layout, report))
+            cluster.load_project(layout, PROJECT, report)
+        yield Shop([program("kubernetes"), "kubectl", config], [program("helm"), config], "flights", "assay-system")
+        if keep:
+            stack.pop_all()
+            assay = ".venv/bin/assay sandbox"
+            console.print(f"{assay} kubectl --name demo get modeldeployments --namespace flights --watch")
+            console.print(f"{assay} kubectl --name demo describe modeldeployment flights --namespace flights")
+            console.print(f'eval "$({assay} env --name demo)"    # for a kubectl of your own')
+            console.print(f"{assay} down --name demo    # ends it")
+        else:
+            console.print("Taking everything down.")
 
 
 @contextmanager
-def current() -> Iterator[Shop]:
-    """Use the current kubectl context, after asking."""
+def current(*, keep: bool) -> Iterator[Shop]:
+    """Use the current kubectl context, after asking; touch nothing that was there before."""
     for name in ("kubectl", "helm"):
         if not shutil.which(name):
             raise ShopError(f"{name} is not on PATH; CLUSTER=current needs it. `make demo` brings its own cluster.")
-    context = subprocess.run(["kubectl", "config", "current-context"], capture_output=True, text=True, check=False)
-    if context.returncode:
-        raise ShopError("kubectl has no current context; `kubectl config use-context` sets one.")
+    shop = Shop(["kubectl"], ["helm"], "flights", "assay-system")
+    context = shop.kubectl("config", "current-context").strip()
+    ours = ("namespace/flights", "namespace/assay-system", "customresourcedefinition/modeldeployments.assay.dev")
+    there = shop.kubectl("get", *ours, "--ignore-not-found", "--output", "name").split()
+    if there:
+        raise ShopError(f"The context {context} has {', '.join(there)} already; the demo would spoil them.")
     console.print(
-        f"The demo would install the CRDs, the chart (namespace assay-system) and the flights model (namespace flights) in the context "
-        f"[bold]{context.stdout.strip()}[/]. Its nodes must find the images assay, assay-router and flights, tag {__version__}, and its "
-        "Prometheus must answer at http://prometheus.monitoring:9090 and scrape every second or two."
+        f"In the context [bold]{context}[/] the demo installs the CRDs, the chart (namespace assay-system) and the flights model "
+        f"(namespace flights){'' if keep else ', and deletes all three at the end'}. The nodes must find the images assay, "
+        f"assay-router and flights, tag {__version__}; Prometheus must answer at http://prometheus.monitoring:9090 and "
+        "scrape the routers every second or two."
     )
     click.confirm("Go on?", abort=True)
-    yield Shop(["kubectl"], ["helm"], "flights", "assay-system")
+    try:
+        yield shop
+    finally:
+        if keep:
+            console.print("kubectl get modeldeployments --namespace flights --watch")
+            console.print("helm uninstall assay --namespace assay-system    # ends it")
+        else:
+            shop.uninstall()
+            shop.kubectl("delete", *ours, "--ignore-not-found", "--wait=false")
 
 
 def perform(shop: Shop) -> list[Act]:
@@ -106,25 +127,6 @@ def write(acts: list[Act]) -> None:
     console.print(f"Pictures: {BUILD / 'index.html'}   Figures: {BUILD / 'demo.json'}", soft_wrap=True)
 
 
-def leave(shop: Shop, where: str, *, keep: bool) -> None:
-    """Leave nothing running, or say how to go on."""
-    if keep:
-        if where == "sandbox":
-            console.print(f"export KUBECONFIG={Layout('demo').kubeconfig}", soft_wrap=True)
-        console.print("kubectl get modeldeployments --namespace flights --watch")
-        console.print("kubectl describe modeldeployment flights --namespace flights")
-        ending = (
-            "assay sandbox down --name demo" if where == "sandbox" else "helm uninstall assay --namespace assay-system"
-        )
-        console.print(f"{ending}    # ends it")
-        return
-    with console.status("taking everything down"):
-        if where == "sandbox":
-            cluster.down(Layout("demo"))
-        else:
-            shop.uninstall()
-
-
 @click.command()
 @click.option("--cluster", "where", type=click.Choice(["sandbox", "current"]), default="sandbox", show_default=True,
               help="A cluster of its own, or the current kubectl context.")  # fmt: skip
@@ -133,16 +135,10 @@ def main(where: str, *, keep: bool) -> None:
     """Release two revisions of the flights model: one is promoted, one is rolled back."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        with sandboxed() if where == "sandbox" else current() as shop:
-            try:
-                acts = perform(shop)
-                write(acts)
-            finally:
-                leave(shop, where, keep=keep)
+        with (sandboxed if where == "sandbox" else current)(keep=keep) as shop:
+            acts = perform(shop)
+            write(acts)
     except (ShopError, SandboxError) as error:
-        with suppress(SandboxError):
-            if where == "sandbox" and not keep:
-                cluster.down(Layout("demo"))
         raise click.ClickException(str(error)) from error
     wrong = [act.revision for act in acts if act.outcome != EXPECTED[act.revision] or act.lost_requests]
     if wrong:

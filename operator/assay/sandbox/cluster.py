@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,30 @@ ADDONS = ("coredns.yaml", "prometheus.yaml")
 ADDON_NAMESPACES = {"kube-system": ("coredns",), "monitoring": ("prometheus", "alertmanager")}
 
 
-def up(layout: Layout, report: Report) -> None:
-    """Build what is missing, start every part, and return when all of them are ready."""
-    machine.check()
+@contextlib.contextmanager
+def running(layout: Layout, report: Report) -> Iterator[None]:
+    """Bring a sandbox up for a while; whatever ends the while, an interrupt of `up` included, takes it down."""
+    _check_down(layout)
+    try:
+        up(layout, report)
+        yield
+    finally:
+        down(layout)
+
+
+def _check_down(layout: Layout) -> None:
     if alive(layout):
-        raise SandboxError(f"Sandbox {layout.name} is already up; `assay sandbox down` ends it.")
+        raise SandboxError(f"Sandbox {layout.name} is already up; `assay sandbox down --name {layout.name}` ends it.")
+
+
+def up(layout: Layout, report: Report) -> None:
+    """Build what is missing, start every part, and return when all of them are ready.
+
+    Raises:
+        SandboxError: The sandbox is up already, the machine lacks something, or a part died: its last lines.
+    """
+    machine.check()
+    _check_down(layout)
     down(layout)  # what a crash has left
     for name in programs.GO_PROGRAMS:
         programs.build_program(name, report)
@@ -164,11 +183,18 @@ def down(layout: Layout) -> None:
         os.kill(state["pid"], signal.SIGKILL)
         _await_end(state["pid"])
     _await_unmounted(layout)
-    for hierarchy in Path("/sys/fs/cgroup").glob("*/k8s.io"):
-        for group in sorted(hierarchy.rglob("*"), reverse=True):
-            with contextlib.suppress(OSError):
-                group.rmdir()  # only empty ones go: another sandbox's are in use
+    _remove_control_groups(layout)
     shutil.rmtree(layout.root, ignore_errors=True)
+
+
+def _remove_control_groups(layout: Layout) -> None:
+    """Remove the empty control groups that our containers have left, in both kinds of hierarchy."""
+    known = layout.root / "containerd" / "io.containerd.grpc.v1.cri"
+    for container in [*known.glob("containers/*"), *known.glob("sandboxes/*")]:
+        for pattern in (f"*/k8s.io/{container.name}", f"k8s.io/{container.name}"):
+            for group in Path("/sys/fs/cgroup").glob(pattern):
+                with contextlib.suppress(OSError):
+                    group.rmdir()
 
 
 def _await_end(pid: int) -> None:

@@ -41,14 +41,22 @@ def _bootstrap(name: str, suite: str, mirror: str, packages: str, report: Report
 
 def _debian() -> tuple[str, str]:
     """Return the suite and the mirror that this machine itself uses."""
+    _have_package_lists()
     suite = run(["sh", "-c", ". /etc/os-release && echo $VERSION_CODENAME"], what="Reading the release").strip()
     targets = run(["apt-get", "indextargets", "--format", "$(CODENAME) $(COMPONENT) $(REPO_URI)",
                    "Created-By: Packages"], what="Asking apt for its mirror")  # fmt: skip
     for line in targets.splitlines():
-        codename, component, uri = line.split()
-        if (codename, component) == (suite, "main"):
-            return suite, uri
+        if line.split()[:2] == [suite, "main"]:
+            return suite, line.split()[2]
     raise SandboxError(f"apt knows no mirror of {suite}/main; run `apt-get update` or add one to its sources.")
+
+
+def _have_package_lists() -> None:
+    """Fetch the lists of packages where a machine has none, as fresh ones do."""
+    try:
+        run(["apt-cache", "show", "base-files"], what="Reading the package lists")
+    except SandboxError:
+        run(["apt-get", "update"], what="Fetching the package lists")
 
 
 def buildah(*argv: str) -> str:
@@ -123,10 +131,10 @@ def program_image(name: str, program: Path) -> Image:
 def debian_image(program: str, base: str, report: Report) -> Image:
     """Build an image of one of Debian's packages on the base system."""
     package = DEBIAN_PROGRAMS[program]
-    version = run(["apt-cache", "show", "--no-all-versions", package], what=f"Looking up {package}")
     name = f"assay/{program}:1"
 
     def build() -> None:
+        _have_package_lists()
         report(f"fetching {package}", None)
         with tempfile.TemporaryDirectory(dir=cache()) as folder:
             Path(folder).chmod(0o755)
@@ -140,7 +148,7 @@ def debian_image(program: str, base: str, report: Report) -> Image:
             )
             buildah("build", "--tag", f"localhost/build/{name}", folder)
 
-    return _archive(name, digest_of([], version, base, "usr"), build)
+    return _archive(name, digest_of([], package, base), build)
 
 
 def wheels(requirements: Path, project: Path, folder: Path, report: Report) -> None:
@@ -149,6 +157,7 @@ def wheels(requirements: Path, project: Path, folder: Path, report: Report) -> N
     folder.mkdir(parents=True, exist_ok=True)
     pinned, sources = digest_of([requirements]), digest_of([project / "operator", project / "pyproject.toml"])
     if _stamped(folder / ".requirements") != pinned:
+        _check_python()
         report(f"fetching the wheels of {requirements.name}", None)
         run([*pip, "--require-hashes", "--wheel-dir", str(folder), "--find-links", str(folder), "-r", str(requirements)],
             what=f"Fetching the wheels of {requirements.name}")  # fmt: skip
@@ -159,6 +168,20 @@ def wheels(requirements: Path, project: Path, folder: Path, report: Report) -> N
         run([*pip, "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(project)],
             what="Building the project's own wheel")  # fmt: skip
         (folder / ".sources").write_text(sources)
+
+
+def _check_python() -> None:
+    """Wheels are fetched by this Python and installed by the base system's."""
+    _have_package_lists()
+    told = run(["apt-cache", "show", "--no-all-versions", "python3"], what="Looking up the base system's Python")
+    theirs = next(line.split()[1].split(".")[:2] for line in told.splitlines() if line.startswith("Version: "))
+    ours = [str(part) for part in sys.version_info[:2]]
+    if ours != theirs:
+        wanted = ".".join(theirs)
+        raise SandboxError(
+            f"The images have Debian's Python {wanted}, and this is Python {'.'.join(ours)}, whose wheels do not fit: "
+            f"`make clean`, then run make with PYTHON=/usr/bin/python{wanted}."
+        )
 
 
 def _stamped(stamp: Path) -> str:

@@ -3,8 +3,10 @@
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from importlib.resources import files
+from pathlib import Path
 
 from assay.sandbox.errors import SandboxError
 
@@ -20,6 +22,10 @@ PROGRAMS = {  # program: what provides it
     "buildah": "the Debian package buildah",
     "debootstrap": "the Debian package debootstrap",
     "apt-get": "a Debian or Debian-like system",
+}
+KERNEL = {  # module: the file that shows it, and the word in it
+    "br_netfilter": ("/proc/sys/net/bridge/bridge-nf-call-iptables", ""),
+    "overlay": ("/proc/filesystems", "overlay"),
 }
 ELSEWHERE = "Where you already have a cluster, `make demo CLUSTER=current` uses the current kubectl context instead."
 
@@ -38,8 +44,23 @@ def check() -> None:
         missing.append("root, for namespaces and containers (run it with sudo)")
     # Debian keeps these where an ordinary user's PATH does not look.
     os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
+    missing += _missing_from_the_kernel()
     missing += [f"{name}: {source}" for name, source in PROGRAMS.items() if not shutil.which(name)]
-    if not os.path.isdir("/usr/lib/cni"):  # noqa: PTH112
+    if not Path("/usr/lib/cni").is_dir():
         missing.append("/usr/lib/cni: the Debian package containernetworking-plugins")
     if missing:
         raise SandboxError("A sandbox needs, and this machine lacks:\n  - " + "\n  - ".join(missing) + "\n" + ELSEWHERE)
+
+
+def _missing_from_the_kernel() -> list[str]:
+    """Load what may be modules, and name what is not there then."""
+    if os.geteuid() == 0 and shutil.which("modprobe"):
+        subprocess.run(["modprobe", "--all", "--quiet", *KERNEL], check=False)
+    return [f"the kernel module {name}" for name, sign in KERNEL.items() if not _holds(*sign)]
+
+
+def _holds(path: str, word: str) -> bool:
+    try:
+        return word in Path(path).read_text().split() if word else Path(path).exists()
+    except OSError:
+        return False
