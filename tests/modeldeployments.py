@@ -188,6 +188,20 @@ REFUSED = {
     "template without a spec": written(template={"metadata": {"labels": {}}}),
     "template with a list as metadata": written(template=TEMPLATE | {"metadata": []}),
     "template that is none": written(template="flights:1"),
+    "labels in a list": written(template=TEMPLATE | {"metadata": {"labels": ["a"]}}),
+    "annotation that is a number": written(template=TEMPLATE | {"metadata": {"annotations": {"a": 5}}}),
+    **{
+        f"env that is {what}": written(template={"spec": {"containers": [{"name": "model", "env": env}]}})
+        for what, env in (
+            ("text", "A=1"),
+            ("a map", {"A": "1"}),
+            ("a list of text", ["A=1"]),
+            ("a list of nothing", [None]),
+        )
+    },
+    "env with a name that is a map": written(
+        template={"spec": {"containers": [{"name": "model", "env": [{"name": {"a": "b"}}]}]}}
+    ),
     "model without a version": written(model={"name": "flights"}),
 }
 """Each is refused by the type, the bounds or the presence of a field; the API server has its own sentence for these."""

@@ -1,64 +1,24 @@
-"""The real client against a scripted API server."""
+"""The real client against a scripted API server: what is asked of it."""
 
-import inspect
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-import urllib3
-from kubernetes import client
-from kubernetes.client import exceptions as theirs
-from kubernetes.config import ConfigException
 
+from adapters.child import CHILD, MANIFEST, applied, stored
 from adapters.script import Script
 from assay.adapters.kube import KubeCluster, connect
 from assay.api.base import Manifest
 from assay.core import errors as ours
 from assay.core.decision import Listing, Note, Ref
 
-CHILD = Ref("apps/v1", "Deployment", "flights-0a1b2c3d")
-MANIFEST: Manifest = {
-    "apiVersion": "apps/v1",
-    "kind": "Deployment",
-    "metadata": {"name": "flights-0a1b2c3d", "namespace": "shop"},
-    "spec": {"replicas": 2},
-}
 RESOURCE: Manifest = {
     "apiVersion": "assay.dev/v1alpha1",
     "kind": "ModelDeployment",
     "metadata": {"name": "flights", "namespace": "shop", "resourceVersion": "41", "uid": "u-1"},
     "spec": {"replicas": 1},
 }
-
-
-def stored(version: str) -> Manifest:
-    return {**MANIFEST, "metadata": {**MANIFEST["metadata"], "resourceVersion": version}}
-
-
-@pytest.fixture
-def api(server: Script) -> Iterator[client.ApiClient]:
-    settings = client.Configuration(host=server.url, api_key={"BearerToken": "Bearer secret"})
-    settings.retries = False
-    with client.ApiClient(settings) as api:
-        yield api
-
-
-@pytest.fixture
-def calls() -> list[tuple[str, str, str]]:
-    return []
-
-
-@pytest.fixture
-def now() -> list[float]:
-    return [0.0]
-
-
-@pytest.fixture
-def cluster(api: client.ApiClient, calls: list[tuple[str, str, str]], now: list[float]) -> KubeCluster:
-    return KubeCluster(api, lambda *call: calls.append(call), lambda: now[0])
 
 
 def test_get_returns_the_object_as_plain_json(
@@ -90,10 +50,12 @@ def test_core_objects_live_below_api_v1(cluster: KubeCluster, server: Script) ->
 
 
 def test_names_cannot_reach_another_path(cluster: KubeCluster, server: Script) -> None:
-    server.says(404, {})
-    cluster.get(Ref("v1", "ConfigMap", "../secrets/x"), "shop")
+    for name in ("../secrets/x", "..", "a/b", "", "x" * 254):
+        assert cluster.get(Ref("v1", "ConfigMap", name), "shop") is None
 
-    assert server.last[1] == "/api/v1/namespaces/shop/configmaps/..%2Fsecrets%2Fx"
+    server.says(200, stored("7"))
+    cluster.apply({**MANIFEST, "metadata": {**MANIFEST["metadata"], "name": "../secrets/x"}}, stored("7"))
+    assert server.last[1] == "/apis/apps/v1/namespaces/shop/deployments/..%2Fsecrets%2Fx"
 
 
 def test_list_reads_all_pages_and_says_what_the_items_are(cluster: KubeCluster, server: Script) -> None:
@@ -124,17 +86,17 @@ def test_listing_a_kind_that_is_not_installed_is_no_empty_list(cluster: KubeClus
         cluster.list(Listing("assay.dev/v1alpha1", "ModelDeployment", ()), None)
 
 
-def test_apply_is_a_forced_server_side_apply_of_our_field_manager(
+def test_apply_is_a_forced_server_side_apply_of_our_field_manager_to_the_object_that_was_seen(
     cluster: KubeCluster, server: Script, calls: list[tuple[str, str, str]]
 ) -> None:
     server.says(200, stored("8"))
-    cluster.apply(MANIFEST)
+    cluster.apply(MANIFEST, stored("7"))
 
     method, path, query, headers, body = server.last
     assert (method, path) == ("PATCH", "/apis/apps/v1/namespaces/shop/deployments/flights-0a1b2c3d")
     assert query == {"fieldManager": ["assay"], "force": ["true"]}
     assert headers["Content-Type"] == "application/apply-patch+yaml"
-    assert json.loads(body) == MANIFEST
+    assert json.loads(body) == {**MANIFEST, "metadata": {**MANIFEST["metadata"], "uid": "u-7"}}
     assert calls == [("patch", "deployments", "200")]
 
 
@@ -155,7 +117,7 @@ def test_what_nobody_reads_is_written_again_after_a_minute(
     cluster: KubeCluster, server: Script, now: list[float]
 ) -> None:
     server.says(200, stored("8"))
-    cluster.apply(MANIFEST)
+    cluster.apply(MANIFEST, stored("7"))
     now[0] = 59.9
     cluster.apply(MANIFEST)
     assert len(server.requests) == 1
@@ -168,11 +130,13 @@ def test_what_nobody_reads_is_written_again_after_a_minute(
 
 def test_a_deleted_object_is_written_again(cluster: KubeCluster, server: Script) -> None:
     server.says(200, stored("8"))
-    cluster.apply(MANIFEST)
-    cluster.delete(CHILD, "shop")
+    cluster.apply(MANIFEST, stored("7"))
+    cluster.delete(CHILD, "shop", "u-7")
+    server.answers = [(404, {}), (201, stored("9"))]
     cluster.apply(MANIFEST)
 
-    assert [request[0] for request in server.requests] == ["PATCH", "DELETE", "PATCH"]
+    assert [request[0] for request in server.requests] == ["PATCH", "DELETE", "PATCH", "PATCH"]
+    assert applied(server)["metadata"]["resourceVersion"] == "1"
 
 
 def test_status_is_replaced_under_the_version_that_was_read(
@@ -204,14 +168,16 @@ def test_a_write_to_what_is_gone_or_was_never_read_is_a_conflict(cluster: KubeCl
     with pytest.raises(ours.Conflict):
         cluster.save_status(RESOURCE, {})
     with pytest.raises(ours.Conflict):
-        cluster.replace(MANIFEST)
+        cluster.save_status(MANIFEST, {})
 
 
 def test_delete_takes_the_children_along_and_does_not_mind_absence(cluster: KubeCluster, server: Script) -> None:
     server.says(404, {})
-    cluster.delete(CHILD, "shop")
+    cluster.delete(CHILD, "shop", "u-7")
 
-    assert json.loads(server.last[4])["propagationPolicy"] == "Background"
+    options = json.loads(server.last[4])
+    assert options["propagationPolicy"] == "Background"
+    assert options["preconditions"] == {"uid": "u-7"}
 
 
 def test_events_are_about_the_object(cluster: KubeCluster, server: Script) -> None:
@@ -223,136 +189,6 @@ def test_events_are_about_the_object(cluster: KubeCluster, server: Script) -> No
     assert event["regarding"]["uid"] == "u-1"
     assert (event["type"], event["reason"], len(event["note"])) == ("Warning", "RolledBack", 1024)
     assert event["eventTime"] == "2013-01-01T00:00:00.000000Z"
-
-
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [
-        (400, ours.InvalidSpec),
-        (401, ours.Forbidden),
-        (403, ours.Forbidden),
-        (405, ours.ApiUnavailable),
-        (409, ours.Conflict),
-        (410, ours.ApiUnavailable),
-        (413, ours.InvalidSpec),
-        (415, ours.ApiUnavailable),
-        (422, ours.InvalidSpec),
-        (429, ours.ApiUnavailable),
-        (500, ours.ApiUnavailable),
-        (503, ours.ApiUnavailable),
-        (504, ours.ApiUnavailable),
-    ],
-)
-def test_every_refusal_becomes_an_error_of_ours_with_the_servers_sentence(
-    cluster: KubeCluster, server: Script, status: int, error: type[ours.AssayError]
-) -> None:
-    server.says(status, {"kind": "Status", "message": "spec.replicas: must not be negative"})
-
-    with pytest.raises(error, match=r"patch deployments.*spec\.replicas: must not be negative"):
-        cluster.apply(MANIFEST)
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        'failed to create typed patch object (shop/m; apps/v1, Kind=Deployment): .spec.template.spec.containers[name="x"].prots: field not declared in schema',
-        "failed to convert new object (shop/m; apps/v1, Kind=Deployment) to proper version: quantities must match",
-    ],
-)
-def test_a_template_that_apply_cannot_read_is_the_users_to_mend(
-    cluster: KubeCluster, server: Script, said: str
-) -> None:
-    server.says(500, {"kind": "Status", "message": said})
-
-    with pytest.raises(ours.InvalidSpec, match="refused to patch deployments"):
-        cluster.apply(MANIFEST)
-
-
-def test_a_namespace_that_is_being_deleted_is_no_missing_right(cluster: KubeCluster, server: Script) -> None:
-    causes = [{"reason": "NamespaceTerminating", "message": "namespace shop is being terminated", "field": "metadata"}]
-    server.says(403, {"kind": "Status", "message": "unable to create new content", "details": {"causes": causes}})
-
-    with pytest.raises(ours.ApiUnavailable):
-        cluster.apply(MANIFEST)
-
-
-def test_a_refusal_without_a_sentence_names_its_number(cluster: KubeCluster, server: Script) -> None:
-    server.says(500, ["what"])
-
-    with pytest.raises(ours.ApiUnavailable, match="500"):
-        cluster.get(CHILD, "shop")
-
-
-def test_an_answer_that_is_no_json_is_no_answer(
-    cluster: KubeCluster, server: Script, calls: list[tuple[str, str, str]]
-) -> None:
-    server.says(502, b"<html>Bad gateway</html>")
-
-    with pytest.raises(ours.ApiUnavailable):
-        cluster.get(CHILD, "shop")
-    assert calls == [("get", "deployments", "502")]
-
-
-def test_a_server_that_does_not_listen_is_unavailable(calls: list[tuple[str, str, str]]) -> None:
-    settings = client.Configuration(host="http://127.0.0.1:1")
-    settings.retries = False
-    with client.ApiClient(settings) as api, pytest.raises(ours.ApiUnavailable, match="did not answer"):
-        KubeCluster(api, lambda *call: calls.append(call)).get(CHILD, "shop")
-    assert calls == [("get", "deployments", "error")]
-
-
-def made(kind: type[Exception]) -> Exception:
-    """Return an exception of the library without knowing its signature."""
-    error = kind.__new__(kind)
-    error.__dict__.update(status=0, reason="it broke", headers=None, body=None, data=None, partial=b"", expected=1)
-    Exception.__init__(error, "it broke")
-    return error
-
-
-def exceptions_of(*modules: ModuleType) -> Iterator[type[Exception]]:
-    for module in modules:
-        for _, kind in inspect.getmembers(module, inspect.isclass):
-            if issubclass(kind, Exception) and not issubclass(kind, Warning):
-                yield kind
-
-
-FOREIGN: set[type[Exception]] = {*exceptions_of(theirs, urllib3.exceptions), ConfigException, OSError, ValueError}
-
-
-@pytest.mark.parametrize("kind", sorted(FOREIGN, key=str))
-def test_every_exception_of_the_client_library_is_translated(
-    cluster: KubeCluster, api: client.ApiClient, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
-) -> None:
-    def broken(*_args: object, **_kwargs: object) -> None:
-        raise made(kind)
-
-    monkeypatch.setattr(api, "call_api", broken)
-
-    with pytest.raises(ours.ApiUnavailable, match="get deployments"):
-        cluster.get(CHILD, "shop")
-
-
-def test_every_call_has_a_timeout(cluster: KubeCluster, api: client.ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    timeouts: list[float | None] = []
-
-    def broken(*_args: object, _request_timeout: float | None = None) -> None:
-        timeouts.append(_request_timeout)
-        raise OSError("stop here")
-
-    monkeypatch.setattr(api, "call_api", broken)
-    for call in (
-        lambda: cluster.get(CHILD, "shop"),
-        lambda: cluster.list(Listing("v1", "Pod", ()), "shop"),
-        lambda: cluster.apply(MANIFEST),
-        lambda: cluster.replace(RESOURCE),
-        lambda: cluster.delete(CHILD, "shop"),
-        lambda: cluster.save_status(RESOURCE, {}),
-        lambda: cluster.post_event(RESOURCE, Note("Normal", "A", "b"), datetime(2013, 1, 1, tzinfo=UTC)),
-    ):
-        with pytest.raises(ours.ApiUnavailable):
-            call()
-
-    assert timeouts == [10.0] * 7
 
 
 def test_without_a_cluster_the_message_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

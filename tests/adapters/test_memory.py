@@ -8,9 +8,10 @@ import pytest
 from assay.adapters.memory import Crash, MemoryCluster, MemoryMetrics
 from assay.api.base import Manifest
 from assay.core.decision import Listing, Missing, Query, Ref, Series
-from assay.core.errors import ApiUnavailable, Conflict
+from assay.core.errors import ApiUnavailable, Conflict, InvalidSpec
 
 MAP = Ref("v1", "ConfigMap", "acks")
+OWNER = {"kind": "ModelDeployment", "name": "m", "uid": "u-m", "controller": True}
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def a_map(name: str = "acks", data: dict[str, str] | None = None, **meta: Any) -
     manifest: Manifest = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": name, "namespace": "shop", **meta},
+        "metadata": {"name": name, "namespace": "shop", "ownerReferences": [OWNER], **meta},
     }
     return manifest if data is None else {**manifest, "data": data}
 
@@ -38,7 +39,12 @@ def a_router(replicas: int = 2) -> Manifest:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": "m-router", "namespace": "shop", "labels": {"assay.dev/deployment": "m"}},
+        "metadata": {
+            "name": "m-router",
+            "namespace": "shop",
+            "labels": {"assay.dev/deployment": "m"},
+            "ownerReferences": [OWNER],
+        },
         "spec": {"replicas": replicas, "template": {"metadata": {"labels": labels}, "spec": {}}},
     }
 
@@ -55,8 +61,7 @@ def test_versions_change_with_every_change_and_only_then(cluster: MemoryCluster)
 
 def test_apply_keeps_what_others_wrote_and_drops_what_it_wants_no_longer(cluster: MemoryCluster) -> None:
     cluster.apply(a_map(data={"ours": "1", "old": "1"}))
-    theirs = the_map(cluster)
-    cluster.replace({**theirs, "data": {**theirs["data"], "theirs": "1"}})
+    cluster.create({**the_map(cluster), "data": {"ours": "1", "old": "1", "theirs": "1"}})
 
     cluster.apply(a_map(data={"ours": "2"}))
 
@@ -70,18 +75,36 @@ def test_a_stale_write_is_a_conflict(cluster: MemoryCluster) -> None:
 
     with pytest.raises(Conflict):
         cluster.save_status(stale, {"a": 2})
-    with pytest.raises(Conflict):
-        cluster.replace(stale)
     assert the_map(cluster)["status"] == {"a": 1}
 
 
-def test_replace_does_not_touch_the_status_nor_status_the_rest(cluster: MemoryCluster) -> None:
+def test_a_saved_status_does_not_touch_the_rest(cluster: MemoryCluster) -> None:
     cluster.create({**a_map(), "spec": 1})
     cluster.save_status({**the_map(cluster), "spec": 2}, {"a": 1})
-    cluster.replace({**the_map(cluster), "spec": 3, "status": {"a": 2}})
 
     now = the_map(cluster)
-    assert (now["spec"], now["status"], now["metadata"]["generation"]) == (3, {"a": 1}, 2)
+    assert (now["spec"], now["status"], now["metadata"]["generation"]) == (1, {"a": 1}, 1)
+
+
+def test_an_object_of_somebody_else_is_not_written(cluster: MemoryCluster) -> None:
+    cluster.create(a_map(data={"theirs": "1"}, ownerReferences=[]))
+
+    with pytest.raises(InvalidSpec, match="ConfigMap acks exists"):
+        cluster.apply(a_map(data={"ours": "1"}))
+    assert the_map(cluster)["data"] == {"theirs": "1"}
+
+
+def test_an_object_that_took_the_name_of_the_one_seen_is_neither_written_nor_deleted(cluster: MemoryCluster) -> None:
+    cluster.apply(a_map(data={"a": "1"}))
+    seen = the_map(cluster)
+    cluster.delete(MAP, "shop", seen["metadata"]["uid"])
+    with pytest.raises(Conflict):
+        cluster.apply(a_map(data={"a": "2"}), seen)
+
+    cluster.apply(a_map(data={"a": "3"}))
+    with pytest.raises(Conflict):
+        cluster.delete(MAP, "shop", seen["metadata"]["uid"])
+    assert the_map(cluster)["data"] == {"a": "3"}
 
 
 def test_what_is_read_is_a_copy(cluster: MemoryCluster) -> None:
@@ -108,19 +131,19 @@ def test_the_owned_go_with_their_owner(cluster: MemoryCluster) -> None:
     cluster.create(a_map("owner"))
     uid = cluster.objects("ConfigMap")["owner"]["metadata"]["uid"]
     cluster.create(a_map("child", ownerReferences=[{"uid": uid}]))
-    cluster.delete(Ref("v1", "ConfigMap", "owner"), "shop")
+    cluster.delete(Ref("v1", "ConfigMap", "owner"), "shop", uid)
 
     assert cluster.objects("ConfigMap") == {}
 
 
 def test_finalizers_hold_a_deletion_until_they_are_gone(cluster: MemoryCluster) -> None:
     cluster.create(a_map(finalizers=["assay.dev/undo"]))
-    cluster.delete(MAP, "shop")
+    cluster.delete(MAP, "shop", the_map(cluster)["metadata"]["uid"])
     held = the_map(cluster)
     assert held["metadata"]["deletionTimestamp"]
 
     del held["metadata"]["finalizers"]
-    cluster.replace(held)
+    cluster.create(held)
     assert cluster.get(MAP, "shop") is None
 
 

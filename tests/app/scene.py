@@ -43,7 +43,13 @@ def decide(resource: ModelDeployment, seen: Seen) -> Decision:
     child = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": name, "namespace": resource.metadata["namespace"]},
+        "metadata": {
+            "name": name,
+            "namespace": resource.metadata["namespace"],
+            "ownerReferences": [
+                {"kind": "ModelDeployment", "name": name, "uid": resource.metadata["uid"], "controller": True}
+            ],
+        },
         "data": {"version": resource.spec.model.version},
     }
     ready = seen.objects[Ref("v1", "ConfigMap", name)] is not None

@@ -14,7 +14,7 @@ from app.scene import KIND, Deployment, Scene
 from assay.api.modeldeployment import Stage
 from assay.app.inbox import Inbox
 from assay.app.kinds import Key
-from assay.app.operator import Process, configure, list_keys, wire
+from assay.app.operator import CHILDREN, Process, configure, list_keys, wire
 from assay.app.queue import WorkQueue
 from assay.app.settings import Settings
 from assay.core.errors import ApiUnavailable
@@ -160,7 +160,7 @@ def test_kopf_gets_no_handler_that_would_write_to_an_object(scene: Scene) -> Non
     wire(registry, options, KIND, Inbox(WorkQueue(), scene.world.instruments))
     configure(options)
 
-    assert len(registry._watching.get_all_handlers()) == 3
+    assert len(registry._watching.get_all_handlers()) == 1 + len(CHILDREN)
     for writing in (registry._changing, registry._spawning, registry._indexing):
         assert writing.get_all_handlers() == []
     assert set(options.watching.label_selectors.values()) == {"app.kubernetes.io/managed-by=assay"}

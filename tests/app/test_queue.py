@@ -1,14 +1,11 @@
-"""The work queue: with a clock of our own where time matters, with threads where they do."""
-
-import random
-import threading
+"""The work queue, with a clock of our own."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from assay.app.queue import LAST_BACKOFF, Again, Workers, WorkQueue
+from assay.app.queue import LAST_BACKOFF, Again, WorkQueue
 
 
 class Clock:
@@ -196,85 +193,6 @@ def test_repeated_events_do_not_grow_the_queue(queue: WorkQueue[str]) -> None:
         queue.add("a", urgent=True)
 
     assert len(queue._waiting) <= 2
-
-
-def test_stopping_sends_waiting_workers_home() -> None:
-    queue: WorkQueue[str] = WorkQueue()
-    ended: list[str | None] = []
-    thread = threading.Thread(target=lambda: ended.append(queue.take()))
-    thread.start()
-
-    queue.stop()
-    thread.join(5)
-
-    assert ended == [None]
-
-
-def test_many_threads_never_share_a_key_and_lose_no_wish() -> None:
-    queue: WorkQueue[int] = WorkQueue()
-    busy: set[int] = set()
-    clashes: list[int] = []
-    lock = threading.Lock()
-    seen: dict[int, int] = {}
-    wanted = dict.fromkeys(range(7), 0)
-    finished = threading.Event()
-
-    def run(key: int) -> Again:
-        with lock:
-            if key in busy:
-                clashes.append(key)
-            busy.add(key)
-            seen[key] = wanted[key]
-        with lock:
-            busy.discard(key)
-            if seen == wanted and all(count == 300 for count in wanted.values()):
-                finished.set()
-        return Again(after=None)
-
-    def ask(seed: int) -> None:
-        dice = random.Random(seed)  # noqa: S311 - no secret
-        for _ in range(525):
-            with lock:
-                open_keys = [key for key, count in wanted.items() if count < 300]
-                if not open_keys:
-                    return
-                key = dice.choice(open_keys)
-                wanted[key] += 1
-            queue.add(key, urgent=dice.random() < 0.2)
-
-    workers = Workers(queue, run, 6)
-    workers.start()
-    askers = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
-    for asker in askers:
-        asker.start()
-    for asker in askers:
-        asker.join()
-
-    assert finished.wait(20)
-    assert workers.stop(5)
-    assert clashes == []
-
-
-def test_workers_end_the_key_they_are_at_before_they_stop() -> None:
-    queue: WorkQueue[str] = WorkQueue()
-    entered, leave = threading.Event(), threading.Event()
-    ended: list[str] = []
-
-    def run(key: str) -> Again:
-        entered.set()
-        leave.wait(5)
-        ended.append(key)
-        return Again(after=None)
-
-    workers = Workers(queue, run, 1)
-    workers.start()
-    queue.add("a")
-    entered.wait(5)
-    queue.stop()
-    leave.set()
-
-    assert workers.stop(5)
-    assert ended == ["a"]
 
 
 class Model(RuleBasedStateMachine):

@@ -11,7 +11,7 @@ from typing import Any, Self
 from assay.api.base import Condition, Manifest
 from assay.api.modeldeployment import ModelDeployment, ModelDeploymentStatus, Stage
 from assay.core import rollout
-from assay.core.decision import Decision, Edit, Ensure, Listing, Missing, Needs, Note, Query, Ref, Remove, Seen, Series
+from assay.core.decision import Decision, Ensure, Listing, Missing, Needs, Note, Query, Ref, Remove, Seen, Series
 from assay.core.names import COMPONENT_LABEL, DEPLOYMENT_LABEL, REQUESTS_METRIC, REVISION_LABEL, SPLIT_KEY
 from assay.core.revisions import revision_of
 
@@ -130,8 +130,6 @@ class Cluster:
                     self._ensure(manifest)
                 case Remove(ref):
                     self.objects.pop((ref.kind, ref.name), None)
-                case Edit(manifest):
-                    self.objects[manifest["kind"], manifest["metadata"]["name"]] = manifest
 
     def run(
         self,
@@ -245,6 +243,16 @@ class Cluster:
             ready = {"conditions": [{"type": "Ready", "status": "True"}]}
             pod = {"kind": "Pod", "metadata": {"name": name, "labels": labels}, "status": ready}
             self.objects.setdefault(("Pod", name), pod)
+
+    def lose_router(self, name: str) -> None:
+        """A router's agent hears nothing any more and its pod is not ready; Envoy goes on with the split it has."""
+        self.deaf.add(name)
+        self.objects["Pod", name]["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}
+
+    def regain_router(self, name: str, *, deaf: bool = False) -> None:
+        """It becomes ready again, with the split that it had where it is still deaf."""
+        self.deaf = self.deaf if deaf else self.deaf - {name}
+        self.objects["Pod", name]["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 
     def routers(self) -> list[str]:
         return [name for kind, name in self.objects if kind == "Pod"]

@@ -1,5 +1,6 @@
 """What does a check say of which numbers?"""
 
+import random
 from datetime import UTC, datetime
 from typing import Any
 
@@ -216,3 +217,71 @@ def test_whatever_the_counters_do_a_look_gives_a_verdict_and_nothing_passes_unme
 
     assert CheckStatus.model_validate(status.to_manifest()) == status
     assert status.verdict is not Verdict.PASS or status.requests > 0
+
+
+def _failures_until_fail(check: Check, rate: float, healthy: int, seed: int) -> int:
+    """How many requests a candidate with this rate of errors answers until it fails, after healthy looks of 2000."""
+    chance, at = random.Random(seed), 10.0  # noqa: S311 - a simulation, no secret
+    counts = [1, 0, 1, 0]  # candidate and stable: all and bad
+    status = looked(check, ((0, 1), (0, 1)))
+    while status.verdict is not Verdict.FAIL:
+        at += 10.0
+        if healthy > 0:
+            healthy, seen = healthy - 1, (2000, 4, 2000, 4)
+        else:
+            bad = [sum(chance.random() < each for _ in range(n)) for n, each in ((20, rate), (180, 0.001))]
+            seen = (20, bad[0], 180, bad[1])
+        counts = [a + b for a, b in zip(counts, seen, strict=True)]
+        answer = answers(at, (counts[1], counts[0]), (counts[3], counts[2]))
+        status = checks.look(check, status, answer, a_trial(check, at=at))
+        assert status.requests < 1_000_000
+    return status.requests
+
+
+def test_a_candidate_that_breaks_after_hours_of_health_fails_soon_beside_negligible() -> None:
+    assert _failures_until_fail(a_check(negligible="0.005"), 0.5, 100, 1) - 200_000 <= 200
+
+
+def test_three_percent_of_errors_beside_negligible_are_caught_within_a_few_hundred_requests() -> None:
+    needed = sorted(_failures_until_fail(a_check(negligible="0.005"), 0.03, 0, seed) for seed in range(20))
+
+    assert needed[10] <= 300
+    assert needed[-1] <= 800
+
+
+def test_the_evidence_of_harm_that_is_told_is_the_lesser_of_the_two_that_negligible_asks_for() -> None:
+    looks = (BASE, ((20, 50_001), (1, 500_100)))
+
+    status = looked(a_check(negligible="0.001"), *looks)
+
+    assert (status.harm.score, status.harm_beyond.score < 1) == (100.0, True)
+    assert checks.harm_score(status) == status.harm_beyond.score
+    assert not status.harm_evidence.startswith("100 ")
+
+
+@pytest.mark.parametrize("threshold", [{"absolute": "0.01"}, {"absolute": "1"}, {"relative": "0.000000000"}])
+def test_a_margin_that_leaves_no_room_is_no_data_in_a_sentence(threshold: dict[str, str]) -> None:
+    check = a_check(tolerance={"absolute": "0.001"}, margin=threshold)
+    looks = [((0, 0), (9_999_999 + 10**7 * index, 9_999_999 + 10**7 * index)) for index in range(6)]
+
+    status = looked(check, *looks)
+
+    assert status.verdict is Verdict.NO_DATA
+    assert "`margin` leaves no room for anything worse at the stable revision's rate of 0.999999" in status.reason
+
+
+@given(
+    st.sampled_from(["0.000000001", "0.005", "0.5", "0.999999999"]),
+    st.sampled_from(["absolute", "relative"]),
+    st.integers(0, 3),
+    st.integers(0, 10**9),
+)
+def test_whatever_the_threshold_and_the_stable_rate_a_look_gives_a_verdict(
+    size: str, unit: str, good: int, bad: int
+) -> None:
+    check = a_check(tolerance={"absolute": "0"}, margin={unit: size}, negligible=size)
+    base = (bad, bad + good)
+
+    status = looked(check, ((0, 1), base), ((5, 10), (bad + 5, bad + good + 10)), ((9, 20), (bad + 9, bad + good + 20)))
+
+    assert status.verdict in set(Verdict)

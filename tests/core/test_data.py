@@ -3,6 +3,8 @@
 from assay.api.base import Verdict
 from assay.api.modeldeployment import CheckStatus, Outcome, ProcessState, Stage
 from assay.core import canary
+from assay.core.decision import Decision, Needs
+from assay.core.world import look_at
 from core.simulation import Cluster, a_spec
 
 
@@ -123,3 +125,68 @@ def test_half_of_the_harm_evidence_keeps_a_candidate_in_its_step_unless_the_gate
     cluster.apply(time)
     assert not canary.ungated(cluster.resource().spec, [half])
     assert canary.ungated(cluster.resource().spec, [])
+
+
+def test_a_pause_before_the_first_weight_is_left_under_every_gate() -> None:
+    for gate in ("Evidence", "Pass", "Time"):
+        cluster = Cluster(a_spec("1")).settle()
+        steps = [{"pause": {"seconds": 20}}, {"weight": 50, "minSeconds": 10}]
+        cluster.apply(a_spec("2", strategy__canary__steps=steps, analysis__gate=gate))
+
+        cluster.settle(2000)
+
+        assert [one.outcome for one in cluster.state().history] == [Outcome.PROMOTED]
+
+
+def test_a_candidate_with_half_of_the_evidence_that_rolls_back_is_not_promoted_even_if_it_passed(
+    cluster: Cluster,
+) -> None:
+    spec = a_spec("2", strategy__canary__steps=[{"weight": 50, "minSeconds": 10}])
+    cluster.apply(spec)
+    cluster.run(until=lambda it: it.state().verdict is Verdict.PASS)
+    assert cluster.state().stage is Stage.PROMOTING
+    (check,) = cluster.state().checks
+    harmed = check.model_copy(update={"harm": check.harm.model_copy(update={"score": 60.0})})
+    candidate = cluster.state().candidate
+    assert candidate is not None
+    back = cluster.state().model_copy(
+        update={
+            "stage": Stage.ANALYSING,
+            "checks": [harmed],
+            "candidate": candidate.model_copy(update={"outcome": None}),
+        }
+    )
+
+    found = look_at(cluster.resource().model_copy(update={"status": back}), cluster.look(Needs()))
+
+    assert "half of the evidence that rolls back" in canary.obstacle(found, back)
+    after = back.model_copy(update={"checks": [check]})
+    assert canary.obstacle(found, after) == ""
+
+
+def test_the_check_that_decided_is_a_required_one_that_passed_last() -> None:
+    more = [
+        {"name": "told", "preset": "error-ratio", "required": False, "margin": {"relative": "0.11"}},
+        {"name": "loose", "preset": "error-ratio", "margin": {"relative": "9"}},
+        {"name": "strict", "preset": "error-ratio", "margin": {"relative": "0.40"}},
+    ]
+    cluster = Cluster(a_spec("1")).settle()
+    cluster.apply(a_spec("2", analysis__checks=more, strategy__canary__steps=[{"weight": 50, "minSeconds": 10}]))
+
+    cluster.settle(2000)
+
+    assert cluster.state().history[0].worst_check == "strict"
+
+
+def test_the_step_is_shown_as_people_count(cluster: Cluster) -> None:
+    cluster.apply(a_spec("2"))
+    shown: dict[int, str] = {}
+
+    def note(it: Cluster, _: Decision) -> None:
+        candidate = it.state().candidate
+        if candidate is not None:
+            shown[candidate.step] = candidate.step_text
+
+    cluster.settle(2000, each=note)
+
+    assert shown == {0: "1/2", 1: "2/2"}

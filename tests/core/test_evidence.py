@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from assay.api.modeldeployment import CounterState
 from assay.core import evidence
 from assay.core.decision import Missing, Series
-from assay.core.evidence import MOST_PODS, Arms, Counted, Events
+from assay.core.evidence import MOST_TARGETS, Arms, Counted, Events
 from assay.stats.proportion import Look
 
 ARMS = Arms("aaaaaaaa", "bbbbbbbb")
@@ -19,6 +19,14 @@ OLD = 0.0
 
 def series(pod: str, revision: str, *samples: tuple[float, float]) -> Series:
     return Series({"pod": pod, "assay_revision": revision}, samples)
+
+
+def target(instance: str, *samples: tuple[float, float]) -> Series:
+    return Series({"pod": "p", "assay_revision": ARMS.stable, "instance": instance, "job": "pods"}, samples)
+
+
+def code(response: str, *samples: tuple[float, float]) -> Series:
+    return Series({"pod": "p", "assay_revision": ARMS.stable, "code": response}, samples)
 
 
 def counted(events: Events, known: tuple[CounterState, ...] = (), floor: float = OLD) -> Counted:
@@ -57,8 +65,8 @@ def test_a_pod_that_is_not_known_is_only_baselined() -> None:
 
 
 def test_after_a_reset_all_that_the_pod_counted_since_is_new() -> None:
-    known = (state("p", 10, (5, 100), (5, 100)),)
-    total = series("p", ARMS.stable, (20, 7)), series("p", ARMS.candidate, (20, 130))
+    known = (state("p", 10, (0, 100), (0, 100)),)
+    total = series("p", ARMS.stable, (10, 100), (20, 7)), series("p", ARMS.candidate, (10, 100), (20, 130))
 
     found = counted(Events((), total), known)
 
@@ -69,9 +77,52 @@ def test_after_a_reset_all_that_the_pod_counted_since_is_new() -> None:
 def test_a_part_that_grew_by_more_than_the_whole_betrays_a_reset() -> None:
     known = (state("p", 10, (0, 100), (0, 0)),)
 
-    found = counted(Events((series("p", ARMS.stable, (20, 90)),), (series("p", ARMS.stable, (20, 110)),)), known)
+    total = (series("p", ARMS.stable, (10, 100), (20, 110)),)
+
+    found = counted(Events((series("p", ARMS.stable, (20, 90)),), total), known)
 
     assert found.look == Look(candidate_total=0, candidate_bad=0, stable_total=110, stable_bad=90)
+
+
+def test_two_targets_of_one_pod_that_are_scraped_apart_are_no_resets() -> None:
+    main, side = "10.0.0.1:8080", "10.0.0.1:9090"
+    first = (target(main, (10, 1000)), target(side, (10.5, 50)))
+    second = (target(main, (10, 1000), (20, 1010)), target(side, (10.5, 50), (20.5, 58)))
+    known = counted(Events((), first)).counters
+
+    found = counted(Events((), second), known)
+
+    assert found.look.stable_total == 18
+    assert [len(one.target) for one in found.counters] == [8, 8]
+
+
+def test_a_series_that_ends_is_no_reset_and_counts_nothing() -> None:
+    ending, going = code("2", (10, 1000)), code("3", (10, 14), (20, 23))
+    known = counted(Events((), (code("2", (10, 1000)), code("3", (10, 14))))).counters
+
+    found = counted(Events((), (ending, going)), known)
+
+    assert found.look.stable_total == 9
+    assert counted(Events((), (code("3", (30, 25)),)), found.counters).look.stable_total == 2
+
+
+def test_a_series_that_ended_and_comes_back_goes_on_where_it_was_and_one_that_came_back_lower_began_anew() -> None:
+    known = counted(Events((), (code("2", (10, 1000)), code("3", (10, 14))))).counters
+
+    back = counted(Events((), (code("2", (10, 1000), (30, 1004)), code("3", (10, 14), (20, 14), (30, 14)))), known)
+    lower = counted(Events((), (code("2", (10, 1000), (30, 4)), code("3", (10, 14), (20, 14), (30, 15)))), known)
+
+    assert (back.look.stable_total, lower.look.stable_total) == (4, 5)
+
+
+def test_where_only_the_sums_of_the_last_look_are_known_what_looks_like_a_reset_is_a_baseline() -> None:
+    known = counted(Events((), (code("2", (10, 1000)), code("3", (10, 14))))).counters
+
+    grown = counted(Events((), (code("2", (90, 1009)), code("3", (90, 14)), code("4", (90, 1)))), known)
+    ended = counted(Events((), (code("3", (90, 1020)),)), known)
+    fallen = counted(Events((), (code("2", (90, 100)), code("3", (90, 14), (100, 20)))), known)
+
+    assert [one.look.stable_total for one in (grown, ended, fallen)] == [10, 0, 6]
 
 
 def test_a_pod_without_newer_samples_tells_nothing_and_stays_known() -> None:
@@ -111,14 +162,14 @@ def test_series_of_nobody_or_of_other_revisions_are_left_out(labels: dict[str, s
 
 
 def test_no_more_pods_are_remembered_than_status_holds_and_the_known_stay() -> None:
-    total = tuple(series(f"pod-{index:03}", ARMS.stable, (20, 1)) for index in range(MOST_PODS + 50))
+    total = tuple(series(f"pod-{index:03}", ARMS.stable, (20, 1)) for index in range(MOST_TARGETS + 50))
     first = counted(Events((), total))
     again = tuple(replace(one, samples=((30, 2.0),)) for one in total)
 
     second = counted(Events((), again), first.counters)
 
-    assert len(first.counters) == MOST_PODS
-    assert second.look.stable_total == MOST_PODS
+    assert len(first.counters) == MOST_TARGETS
+    assert second.look.stable_total == MOST_TARGETS
 
 
 Scrape = tuple[float, tuple[int, ...]]

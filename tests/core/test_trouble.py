@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from assay.api.base import Manifest
+from assay.api.base import Manifest, Verdict
 from assay.api.modeldeployment import Outcome, Stage
 from assay.core.decision import Listing, Needs
 from assay.core.rollout import needs
@@ -116,6 +116,7 @@ def test_another_sticky_header_in_the_middle_begins_the_step_anew(cluster: Clust
     after = cluster.split()
     assert after is not None
     assert (after["stickyHeader"], after["generation"] > began["generation"]) == ("x-user", True)
+    assert cluster.stages[-2:] == [(Stage.ANALYSING, Stage.PREPARING), (Stage.PREPARING, Stage.ANALYSING)]
     cluster.settle(2000)
     assert cluster.state().history[0].outcome is Outcome.PROMOTED
 
@@ -203,3 +204,40 @@ def test_children_of_an_earlier_model_deployment_of_the_same_name_are_not_taken_
     found = look_at(resource, cluster.look(needs(resource, cluster.now)))
     assert (found.split, found.deployments, found.kept) == (None, {}, frozenset())
     assert decision.status.stage is Stage.INITIALISING
+
+
+@pytest.mark.parametrize("kind", ["ServiceAccount", "Role", "RoleBinding", "PodDisruptionBudget"])
+def test_what_the_routers_pods_cannot_start_without_comes_back_in_the_middle_of_a_rollout(
+    cluster: Cluster, kind: str
+) -> None:
+    cluster.apply(a_spec("2"))
+    cluster.run(until=lambda it: it.state().stage is Stage.ANALYSING)
+
+    del cluster.objects[kind, "flights-router"]
+    cluster.run(5)
+
+    assert (kind, "flights-router") in cluster.objects
+
+
+def test_no_weight_grows_while_prometheus_is_away_even_for_less_than_it_takes_to_say_no_data(cluster: Cluster) -> None:
+    cluster.apply(a_spec("2", strategy__canary__steps=[{"weight": 10, "minSeconds": 30}, {"weight": 50}]))
+    cluster.run(until=lambda it: (candidate := it.state().candidate) is not None and candidate.requests > 100)
+    cluster.blind = True
+
+    cluster.run(60, until=lambda it: it.state().verdict is Verdict.NO_DATA)
+
+    assert cluster.weights()[cluster.revision("2")] == 10
+    cluster.blind = False
+    cluster.settle(2000)
+    assert cluster.state().history[0].outcome is Outcome.PROMOTED
+
+
+@pytest.mark.parametrize("forged", ["9" * 5000, "9" * 18, "-1", "1e9", "٣", ""])
+def test_a_forged_acknowledgement_acknowledges_nothing_and_breaks_nothing(cluster: Cluster, forged: str) -> None:
+    cluster.objects["ConfigMap", "flights-router-acks"]["data"]["forged"] = forged
+    cluster.apply(a_spec("2"))
+
+    cluster.settle(2000)
+
+    assert cluster.state().history[0].outcome is Outcome.PROMOTED
+    assert cluster.state().split_generation < 1000

@@ -205,3 +205,25 @@ def test_a_candidate_with_little_traffic_loses_it_even_while_stable_is_short_of_
     cluster.models()[old]["status"]["readyReplicas"] = 1
     cluster.round()
     assert cluster.weights() == {new: 0, old: 100}
+
+
+def test_no_weight_moves_to_a_stable_revision_without_a_ready_pod_even_where_the_candidate_has_none(
+    cluster: Cluster,
+) -> None:
+    cluster.apply(a_spec("2"))
+    cluster.run(until=lambda it: it.state().stage is Stage.ANALYSING)
+    new, old = cluster.revision("2"), cluster.revision("1")
+    for revision in (new, old):
+        cluster.models()[revision]["status"]["readyReplicas"] = 0
+
+    for _ in range(2):
+        cluster.round()
+        assert (cluster.state().stage, cluster.weights()) == (Stage.PREPARING, {new: 10, old: 90})
+    cluster.apply(a_spec("3"))
+    for _ in range(2):
+        cluster.round()
+        assert (cluster.state().stage, cluster.weights()) == (Stage.ROLLING_BACK, {new: 10, old: 90})
+    cluster.models()[old]["status"]["readyReplicas"] = 1
+    cluster.round()
+
+    assert cluster.weights() == {new: 0, old: 100}

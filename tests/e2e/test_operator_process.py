@@ -61,6 +61,18 @@ class Place:
     def observed(self, generation: int) -> bool:
         return bool(self.read().get("status", {}).get("observedGeneration") == generation)
 
+    def condition(self, kind: str) -> tuple[str, str]:
+        """Return status and message of a condition."""
+        conditions = self.read().get("status", {}).get("conditions", [])
+        return next(((one["status"], one["message"]) for one in conditions if one["type"] == kind), ("Unknown", ""))
+
+    def owner(self, kind: str, name: str) -> str:
+        """Return the uid of an object's controller."""
+        return next(str(one["uid"]) for one in self.read(kind, name)["metadata"]["ownerReferences"])
+
+    def names(self, *kinds: str) -> set[str]:
+        return set(self.kubectl("get", ",".join(kinds), "-o", "jsonpath={.items[*].metadata.name}").split())
+
 
 class Operator:
     """`assay run` outside the cluster, with the sandbox's kubeconfig."""
@@ -116,7 +128,7 @@ class Operator:
 def place(sandbox: Layout) -> Iterator[Place]:
     place = Place(sandbox)
     crds = Path(__file__).parents[2] / "crds"
-    cluster.kubectl(sandbox, "apply", "--server-side", "-f", str(crds))
+    cluster.kubectl(sandbox, "apply", "--server-side", "--force-conflicts", "-f", str(crds))
     cluster.kubectl(sandbox, "create", "namespace", place.namespace)
     yield place
     cluster.kubectl(sandbox, "delete", "namespace", place.namespace, "--wait=false")
@@ -195,3 +207,48 @@ def test_a_restart_changes_nothing_that_is_as_it_should_be(place: Place, operato
 
     assert 'verb="patch"' in (operator.get("/metrics") or "")
     assert place.kubectl(*versions) == before
+
+
+def test_a_service_of_somebody_else_is_left_alone_and_named(place: Place, operator: Operator) -> None:
+    spec = {"selector": {"app": "theirs"}, "ports": [{"port": 80}]}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "flights"}, "spec": spec}
+    place.kubectl("apply", "-f", "-", given=json.dumps(service))
+    before = place.read("service")
+
+    place.apply()
+    sentence = "Service flights exists and does not belong to this ModelDeployment; rename one of them."
+    until(lambda: place.condition("Stalled") == ("True", sentence), "the sentence is in the status")
+
+    assert place.read("service", "flights-stable")["metadata"]["ownerReferences"], "everything else goes on"
+    assert place.read("configmap", "flights-router")["metadata"]["ownerReferences"]
+    place.kubectl("delete", "modeldeployment", "flights")
+    until(lambda: not place.names("configmap", "service") & {"flights-router", "flights-stable"}, "ours are collected")
+    assert place.read("service") == before
+    assert operator.process.poll() is None
+
+
+def test_the_name_is_taken_as_soon_as_it_is_free(place: Place, operator: Operator) -> None:
+    place.kubectl("create", "service", "clusterip", "flights", "--tcp=80")
+    place.apply()
+    until(lambda: place.condition("Stalled")[0] == "True", "it is stalled")
+
+    place.kubectl("delete", "service", "flights")
+
+    until(lambda: place.condition("Stalled")[0] == "False", "it is no longer stalled")
+    assert place.owner("service", "flights") == place.read()["metadata"]["uid"]
+    assert operator.process.poll() is None
+
+
+def test_applied_again_at_once_it_waits_for_what_the_deleted_one_left(place: Place, operator: Operator) -> None:
+    place.apply()
+    until(lambda: place.observed(1), "the first generation is observed")
+    place.kubectl("delete", "modeldeployment", "flights")
+
+    place.apply()
+    until(lambda: place.observed(1), "the second one is observed")
+
+    uid = place.read()["metadata"]["uid"]
+    children = ("configmap", "flights-router"), ("serviceaccount", "flights-router"), ("service", "flights")
+    assert [place.owner(*child) for child in children] == [uid] * 3
+    assert "InvalidSpec" not in place.kubectl("get", "events", "-o", "jsonpath={.items[*].reason}")
+    assert operator.process.poll() is None

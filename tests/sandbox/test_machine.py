@@ -85,3 +85,11 @@ def test_the_status_of_no_sandbox_is_down_without_a_problem(tmp_path: Path, monk
     monkeypatch.setenv("ASSAY_SANDBOX_ROOT", str(tmp_path))
 
     assert status(Layout("none")) == {"name": "none", "up": False, "problem": ""}
+
+
+@pytest.mark.parametrize("name", ["", "..", "../victim", "a/b", "UPPER", "x" * 31, "-a"])
+def test_a_name_that_would_lead_elsewhere_is_refused_before_anything_is_touched(name: str) -> None:
+    told = CliRunner().invoke(cli.sandbox, ["down", "--name", name])
+
+    assert told.exit_code == 1
+    assert f"{name!r} is no name for a sandbox" in told.output

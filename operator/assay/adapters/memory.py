@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
+from assay.adapters import ownership
+from assay.adapters.ownership import owner_of
 from assay.api.base import Manifest
 from assay.core.decision import Listing, Missing, Note, Query, Ref, Series
 from assay.core.errors import Conflict
@@ -62,32 +64,31 @@ class MemoryCluster:
             "list", Ref(listing.api_version, listing.kind, ""), lambda: tuple(self._matching(listing, namespace))
         )
 
-    def apply(self, manifest: Manifest, seen: Manifest | None = None) -> None:  # noqa: ARG002 - a port's signature
-        """Make the fields of `manifest` so; fields that were applied before and are absent now go."""
+    def apply(self, manifest: Manifest, seen: Manifest | None = None, *, absent: bool = False) -> None:  # noqa: ARG002 - it remembers nothing
+        """Make the fields of `manifest` so, if the object is ours; fields applied before and absent now go."""
         place = _place(manifest)
 
         def write() -> None:
+            if seen is not None:
+                self._same(place, seen["metadata"]["uid"])
             before = self._objects.get(place, {})
+            if before:
+                ownership.check(before, owner_of(manifest))
             kept = _without(before, self._applied.get(place, {}), manifest)
             self._store(place, _merged(kept, manifest))
             self._applied[place] = copy.deepcopy(manifest)
 
         self._call("patch", place[0], write)
 
-    def replace(self, manifest: Manifest) -> None:
-        """Replace all but the status; `Conflict` where the object was changed since it was read, or is gone."""
-        place = _place(manifest)
+    def delete(self, ref: Ref, namespace: str, uid: str) -> None:
+        """Delete an object and what it owns, if it is there; an object with finalizers waits for them."""
 
         def write() -> None:
-            status = self._checked(manifest).get("status")
-            rest = {key: value for key, value in manifest.items() if key != "status"}
-            self._store(place, rest if status is None else {**rest, "status": status})
+            if (ref, namespace) in self._objects:
+                self._same((ref, namespace), uid)
+                self._delete((ref, namespace))
 
-        self._call("update", place[0], write)
-
-    def delete(self, ref: Ref, namespace: str) -> None:
-        """Delete an object and what it owns, if it is there; an object with finalizers waits for them."""
-        self._call("delete", ref, lambda: self._delete((ref, namespace)))
+        self._call("delete", ref, write)
 
     def save_status(self, manifest: Manifest, status: Manifest) -> None:
         """Replace the status; `Conflict` where the object was changed since `manifest` was read, or is gone."""
@@ -150,6 +151,11 @@ class MemoryCluster:
                 and all(labels.get(key) == value for key, value in listing.labels)
             ):
                 yield copy.deepcopy(one)
+
+    def _same(self, place: Place, uid: str) -> None:
+        """Raise `Conflict` where this is not the uid of the object that is there now."""
+        if self._objects.get(place, {}).get("metadata", {}).get("uid") != uid:
+            raise Conflict(f"{place[0].kind} {place[0].name} is no longer the one that was seen.")
 
     def _checked(self, manifest: Manifest) -> Manifest:
         """Return the stored object; `Conflict` where `manifest` is not its latest version."""

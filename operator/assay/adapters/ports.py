@@ -19,19 +19,22 @@ class Cluster(Protocol):
     def list(self, listing: Listing, namespace: str | None) -> tuple[Manifest, ...]:
         """Return the objects with these labels; of all namespaces where `namespace` is None."""
 
-    def apply(self, manifest: Manifest, seen: Manifest | None = None) -> None:
-        """Make the fields of `manifest` so, whoever owned them; create the object if there is none.
+    def apply(self, manifest: Manifest, seen: Manifest | None = None, *, absent: bool = False) -> None:
+        """Make the fields of `manifest` so, whoever set them; create the object if there is none.
 
         Args:
-            manifest: The object that we own, with its namespace.
+            manifest: The object as it should be, with its namespace and its controller.
             seen: The object as it was read in this round, if it was; lets a write that would change nothing be left out.
+            absent: The object was looked for in this round and is not there, so it must be written whatever was before.
+
+        Raises:
+            InvalidSpec: Such an object exists and belongs to somebody else; nothing was written.
+            Retryable: It belongs to an earlier ModelDeployment of this name, and is about to go.
+            Conflict: It is no longer the object that was seen.
         """
 
-    def replace(self, manifest: Manifest) -> None:
-        """Replace an object; `Conflict` where it was changed since its resourceVersion was read."""
-
-    def delete(self, ref: Ref, namespace: str) -> None:
-        """Delete an object and what it owns, if it is there."""
+    def delete(self, ref: Ref, namespace: str, uid: str) -> None:
+        """Delete the object with this uid and what it owns, if it is there; `Conflict` where another has its name."""
 
     def save_status(self, manifest: Manifest, status: Manifest) -> None:
         """Replace the status of an object; `Conflict` where it was changed since `manifest` was read, or is gone."""

@@ -65,8 +65,7 @@ class PrometheusMetrics:
         Raises:
             InvalidSpec: The URL is not one.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not _is_http(url):
             raise InvalidSpec(f"The Prometheus URL must look like http://prometheus.monitoring:9090, not {url!r}.")
         # No retry of the library's: it would sleep in the worker, and the next look asks again anyway.
         self._server = PrometheusConnect(url=url.rstrip("/"), timeout=TIMEOUT_SECONDS, retry=Retry(total=0, redirect=0))
@@ -117,6 +116,14 @@ class PrometheusMetrics:
             return Missing(f"Prometheus answered something that is no range vector: {type(error).__name__}.")
         self._on_query("ok")
         return fleet
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def promql(query: Query, window: int) -> str:

@@ -55,7 +55,7 @@ MODEL_DEPLOYMENT = Resource(
         Column("Stable", ".status.stable.revision", "Revision that serves."),
         Column("Candidate", ".status.candidate.revision", "Revision on trial."),
         Column("Weight", ".status.candidate.weight", "Percent of traffic that the candidate answers.", "integer"),
-        Column("Step", ".status.candidate.step", "Index of the step, from 0.", "integer"),
+        Column("Step", ".status.candidate.stepText", "Step of how many."),
         Column("Verdict", ".status.verdict", "Worst verdict of the required checks."),
         Column("Model", ".spec.model.version", "Version of the model that is asked for.", priority=1),
         Column("Ready", ".status.conditions[?(@.type=='Ready')].reason", "Reason of the condition Ready.", priority=1),

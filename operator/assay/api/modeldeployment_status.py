@@ -41,7 +41,7 @@ class StableStatus(Model):
     digest: Text = ""
     """Digest of the model artefact, where spec gives one."""
     weight: Percent
-    """Percent of traffic as read back from the router."""
+    """Percent of traffic in the split that the routers were given, as read back."""
     ready: Count
     """Ready pods."""
 
@@ -54,11 +54,15 @@ class CandidateStatus(Model):
     digest: Text = ""
     """Digest of the model artefact, where spec gives one."""
     weight: Percent
-    """Percent of traffic as read back from the router."""
+    """Percent of traffic in the split that the routers were given, as read back."""
     ready: Count
     """Ready pods."""
     step: Count = 0
     """Index of the step, from 0."""
+    step_text: Annotated[str, Field(max_length=8)] = ""
+    """The step as people count, from 1, and how many there are: `2/3`."""
+    step_generation: Count = 0
+    """Generation of the split under which the step began; 0 until then."""
     start_time: Time
     """When the rollout began."""
     step_start_time: Time | None = None
@@ -87,16 +91,20 @@ class ProcessState(Model):
 
 
 class CounterState(Model):
-    """Cumulative counters of one pod at the last look, so that the next look can subtract."""
+    """Cumulative counters of one scrape target at the last look, so that the next look can subtract."""
 
     pod: Annotated[str, Field(max_length=253)]
     """Name of the exporting pod."""
+    target: Annotated[str, Field(max_length=8)] = ""
+    """Digest of the labels instance and job, which tell the scrape targets of one pod apart; empty without them."""
     time: float
     """Time of the sample, in seconds since the epoch, by Prometheus' clock."""
     stable: Integers
     """[bad, total] of the stable revision."""
     candidate: Integers
     """[bad, total] of the candidate."""
+    series: Count = 0
+    """Of how many series these are the sums."""
 
 
 class CheckStatus(Model):
@@ -134,6 +142,8 @@ class CheckStatus(Model):
     """[candidate total, candidate bad, stable total, stable bad] counted so far."""
     harm: ProcessState = ProcessState()
     """The process for harm, since the rollout began."""
+    harm_beyond: ProcessState = ProcessState()
+    """The process for a rate above `negligible`, since the rollout began; with `negligible`, harm needs both."""
     safety: ProcessState = ProcessState()
     """The process for safety, begun anew at the last weight step."""
     negligible: ProcessState = ProcessState()
@@ -194,7 +204,7 @@ class ModelDeploymentStatus(Model):
     split_generation: Count = 0
     """Generation of the split that was last asked of the routers."""
     split_acked_time: Time | None = None
-    """When every router was seen to have acknowledged `splitGeneration`; absent until then."""
+    """Since when every router is known to run `splitGeneration`; absent while one is not."""
     verdict: Verdict | None = None
     """The worst verdict of the required checks."""
     decision: Text = ""

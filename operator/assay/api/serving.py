@@ -21,6 +21,8 @@ Digest = Annotated[
     Matches("sha256:[0-9a-f]{64}", "must be sha256: and 64 hex digits in lower case"),
 ]
 MOST_CONTAINERS = 32
+MOST_ENTRIES = 1000
+LONGEST = 262144  # characters; Kubernetes' own bound for all annotations together
 
 
 class ModelIdentity(Model):
@@ -104,6 +106,16 @@ class Traffic(Model):
     """Request header that names a user; one user stays with one revision. Absent: each request is drawn anew."""
 
 
+def _has_name(variable: object) -> bool:
+    return isinstance(variable, dict) and isinstance(variable.get("name"), str)
+
+
+def _maps_text(value: object) -> bool:
+    return (
+        isinstance(value, dict) and len(value) <= MOST_ENTRIES and all(isinstance(text, str) for text in value.values())
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class PodTemplate:
     """Annotation of a PodTemplateSpec, of which only what Assay itself reads is looked at; a dry run judges the rest."""
@@ -116,8 +128,22 @@ class PodTemplate:
             raise ValueError(f"must have spec.containers, a list of 1 to {MOST_CONTAINERS}")
         if not all(isinstance(one, dict) and isinstance(one.get("name"), str) and one["name"] for one in containers):
             raise ValueError("must give every one of spec.containers a name")
-        if not isinstance(value.get("metadata", {}), dict):
+        for one in containers:
+            variables = one.get("env", [])
+            if (
+                not isinstance(variables, list)
+                or len(variables) > MOST_ENTRIES
+                or not all(_has_name(each) for each in variables)
+            ):
+                raise ValueError(
+                    f"must give every one of spec.containers an env that is a list of at most {MOST_ENTRIES} objects with a name"
+                )
+        metadata = value.get("metadata", {})
+        if not isinstance(metadata, dict):
             raise ValueError("must have an object as metadata, with labels and annotations")  # noqa: TRY004 - pydantic takes it
+        for part in ("labels", "annotations"):
+            if not _maps_text(metadata.get(part, {})):
+                raise ValueError(f"must have at most {MOST_ENTRIES} texts in metadata.{part}, which is a map")
         return value
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -127,8 +153,16 @@ class PodTemplate:
         self, _core: core_schema.CoreSchema, _handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         anything: dict[str, Any] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        words = {
+            "type": "object",
+            "maxProperties": MOST_ENTRIES,
+            "additionalProperties": {"type": "string", "maxLength": LONGEST},
+        }
+        metadata = anything | {"properties": {"labels": words, "annotations": words}}
+        variable = anything | {"required": ["name"], "properties": {"name": {"type": "string", "maxLength": LONGEST}}}
         name = {"type": "string", "minLength": 1, "maxLength": 63}
-        container = anything | {"required": ["name"], "properties": {"name": name}}
+        variables = {"type": "array", "items": variable, "maxItems": MOST_ENTRIES}
+        container = anything | {"required": ["name"], "properties": {"name": name, "env": variables}}
         containers = {"type": "array", "items": container, "minItems": 1, "maxItems": MOST_CONTAINERS}
         spec = anything | {"required": ["containers"], "properties": {"containers": containers}}
-        return anything | {"required": ["spec"], "properties": {"metadata": anything, "spec": spec}}
+        return anything | {"required": ["spec"], "properties": {"metadata": metadata, "spec": spec}}

@@ -29,8 +29,8 @@ from assay.core.decision import Listing
 from assay.core.errors import AssayError
 from assay.core.names import MANAGED_BY
 
-CHILDREN = (("apps", "v1", "deployments"), ("", "v1", "configmaps"))
-"""What we own and wait for: pods that become ready, routers that acknowledge."""
+CHILDREN = (("apps", "v1", "deployments"), ("", "v1", "configmaps"), ("", "v1", "services"))
+"""What we own and wait for: pods that become ready, routers that acknowledge; and without Services nobody is reached."""
 
 STOP_SECONDS = 10.0  # one call's timeout: a worker that takes longer is left behind
 START_SECONDS = 2.0  # between two tries to see the cluster for the first time

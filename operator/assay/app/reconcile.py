@@ -16,6 +16,8 @@ from typing import assert_never
 
 from pydantic import ValidationError
 
+from assay.adapters import ownership
+from assay.adapters.ownership import Owner
 from assay.adapters.ports import Cluster, Metrics
 from assay.api.base import ConditionStatus, Manifest
 from assay.api.modeldeployment import ModelDeployment, ModelDeploymentStatus
@@ -23,11 +25,12 @@ from assay.app import logs
 from assay.app.kinds import Key, Kind, Refusal, urgent
 from assay.app.metrics import Instruments
 from assay.app.queue import Again
-from assay.core.decision import Action, Decision, Edit, Ensure, Needs, Note, Ref, Remove, Seen
+from assay.core.decision import Action, Decision, Ensure, Needs, Note, Ref, Remove, Seen
 from assay.core.errors import AssayError, Conflict, Forbidden, InvalidSpec, Retryable
 
 CONFLICT_SECONDS = 0.5  # somebody is writing; give them the time of a few writes
 REFUSED_SECONDS = 300.0  # a change of the spec wakes us; this is for what the operator itself misread
+REFUSED_ACTION_SECONDS = 15.0  # until a child is tried again that the API server refused
 
 MESSAGE = 1024  # characters that a condition and an event hold
 
@@ -94,19 +97,21 @@ def _round(kind: Kind, key: Key, raw: Manifest, world: World) -> tuple[Again, st
     resource = parse(kind, raw)
     seen = look(kind.needs(resource, world.now()), key, world)
     decision = kind.decide(resource, seen)
-    refusal = act(decision.actions, seen, key.namespace, world.cluster)
+    refusal = act(decision.actions, seen, raw, world.cluster)
     outcome = "Unchanged"
     if refusal is not None:
         # The other actions were carried out and the decision is saved all the same: what was refused of one child
         # must not keep a rollback from being recorded.
-        log.warning("Was refused an action: %s", refusal)
         decision = _with_refusal(kind, resource, decision, refusal, seen.now)
         outcome = "Refused"
     if _save(raw, resource.status, decision.status, world.cluster):
         outcome = "Saved" if refusal is None else outcome
         _tell(kind, raw, resource.status, decision, world)
     hurry = urgent({"metadata": raw["metadata"], "status": decision.status.to_manifest()})
-    return Again(after=decision.again_in, urgent=hurry), outcome
+    # What was refused before is refused again until somebody acts, and that wakes us; a rollback keeps its own pace.
+    known = refusal is not None and _stalled(resource.status) == _reason(refusal)
+    again = max(decision.again_in, REFUSED_ACTION_SECONDS) if known and not hurry else decision.again_in
+    return Again(after=again, urgent=hurry), outcome
 
 
 def parse(kind: Kind, raw: Manifest) -> ModelDeployment:
@@ -135,33 +140,37 @@ def look(needs: Needs, key: Key, world: World) -> Seen:
     return Seen(now=world.now(), objects=objects, listings=listings, series=series)
 
 
-def act(actions: tuple[Action, ...], seen: Seen, namespace: str, cluster: Cluster) -> InvalidSpec | Forbidden | None:
-    """Carry out the actions in the decider's order; return the first refusal, after which the others still go on.
+def act(actions: tuple[Action, ...], seen: Seen, raw: Manifest, cluster: Cluster) -> InvalidSpec | Forbidden | None:
+    """Carry out the actions for `raw` in the decider's order; return the first refusal, after which the others still go on.
 
     Raises:
         Retryable, Conflict: The world was not ready; the rest was left out, for it would fail too.
     """
     known = {_ref(one): one for group in seen.listings.values() for one in group}
     known |= {ref: one for ref, one in seen.objects.items() if one is not None}
+    sought = {(listing.api_version, listing.kind) for listing in seen.listings}
     refusal = None
     for action in actions:
         try:
-            _carry_out(action, known, namespace, cluster)
+            match action:
+                case Ensure(manifest):
+                    ref = _ref(manifest)
+                    absent = ref not in known and (ref in seen.objects or (ref.api_version, ref.kind) in sought)
+                    cluster.apply(manifest, known.get(ref), absent=absent)
+                case Remove(ref):
+                    _remove(known.get(ref), raw, cluster)
+                case _:
+                    assert_never(action)
         except (InvalidSpec, Forbidden) as error:
             refusal = refusal or error
     return refusal
 
 
-def _carry_out(action: Action, known: Mapping[Ref, Manifest], namespace: str, cluster: Cluster) -> None:
-    match action:
-        case Ensure(manifest):
-            cluster.apply(manifest, known.get(_ref(manifest)))
-        case Edit(manifest):
-            cluster.replace(manifest)
-        case Remove(ref):
-            cluster.delete(ref, namespace)
-        case _:
-            assert_never(action)
+def _remove(found: Manifest | None, raw: Manifest, cluster: Cluster) -> None:
+    if found is not None:  # a decider removes what it has seen
+        meta = raw["metadata"]
+        ownership.check(found, Owner(raw["kind"], meta["name"], meta["uid"]))
+        cluster.delete(_ref(found), meta["namespace"], found["metadata"]["uid"])
 
 
 def _ref(manifest: Manifest) -> Ref:
@@ -212,11 +221,17 @@ def _with_refusal(
     kind: Kind, resource: ModelDeployment, decision: Decision, error: InvalidSpec | Forbidden, now: datetime
 ) -> Decision:
     """Return the decision with the refusal in its conditions, and a note where it is news."""
-    reason = error.reason if isinstance(error, InvalidSpec) else "Forbidden"
+    reason = _reason(error)
+    if _stalled(resource.status) != reason:
+        log.warning("Was refused an action: %s", error)
     refusal = Refusal(reason, str(error)[:MESSAGE], resource.metadata.get("generation", 0), now)
     status = _with_times_of(resource.status, kind.refused(decision.status, refusal))
     news = () if _stalled(resource.status) == reason else (Note("Warning", reason, refusal.message),)
     return dataclasses.replace(decision, status=status, notes=(*decision.notes, *news))
+
+
+def _reason(error: InvalidSpec | Forbidden) -> str:
+    return error.reason if isinstance(error, InvalidSpec) else "Forbidden"
 
 
 def _stalled(status: ModelDeploymentStatus) -> str | None:

@@ -3,6 +3,7 @@
 from assay.api.base import Verdict
 from assay.api.modeldeployment import CheckStatus, Gate, ModelDeploymentSpec, ModelDeploymentStatus
 from assay.api.strategy import Step
+from assay.core.checks import harm_score
 from assay.core.times import since
 from assay.core.world import World
 
@@ -66,7 +67,9 @@ def obstacle(world: World, status: ModelDeploymentStatus) -> str:
     if requests > 0:
         return f"{requests} more requests of the candidate must be counted"
     index = status.candidate.step if status.candidate else 0
-    return (_unpassed if is_last(spec, index) else ungated)(spec, status.checks)
+    if weight_at(spec, index) == 0:
+        return ""  # a pause before the first weight: nothing can have been measured
+    return (is_last(spec, index) and _unpassed(spec, status.checks)) or ungated(spec, status.checks)
 
 
 def _unpassed(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> str:
@@ -78,7 +81,7 @@ def _unpassed(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> str:
 
 
 def ungated(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> str:
-    """Return which check keeps the candidate from the next weight."""
+    """Return which check keeps the candidate from the next weight, and from promotion even where all passed."""
     gate = spec.analysis.gate
     required = {check.name for check in spec.analysis.checks if check.required}
     for one in found:
@@ -86,6 +89,8 @@ def ungated(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> str:
             continue
         if one.verdict in (Verdict.FAIL, Verdict.NO_DATA):
             return f"check {one.name} is {one.verdict}: {one.reason}"
+        if one.missed_looks:
+            return f"check {one.name} could not be measured at the last look: {one.reason}"
         if gate is Gate.PASS and one.verdict is not Verdict.PASS:
             return f"check {one.name} has not passed at this step: {one.reason}"
         if gate is Gate.EVIDENCE and _half_harmed(spec, one, len(required)):
@@ -95,4 +100,4 @@ def ungated(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> str:
 
 def _half_harmed(spec: ModelDeploymentSpec, status: CheckStatus, required: int) -> bool:
     threshold = required / float(spec.analysis.false_rollback)
-    return status.harm.score >= threshold / 2
+    return harm_score(status) >= threshold / 2

@@ -25,9 +25,11 @@ TOP_RATE = 1 - 1e-6  # a tolerated rate is kept below 1, where odds end
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The hypotheses of one check. Safety holds when either of its two rules is reached."""
+    """The hypotheses of one check. Harm needs both of its rules, safety either of its two."""
 
     harm: Rule
+    harm_beyond: Rule | None
+    """The candidate's rate is above `negligible`."""
     safety: Rule
     negligible: Rule | None
 
@@ -90,13 +92,13 @@ def carried(statuses: Sequence[CheckStatus], trial: Trial) -> tuple[CheckStatus,
 def look(check: Check, status: CheckStatus, found: Found, trial: Trial) -> CheckStatus:
     """Return the check's state after one look."""
     readings = measures.read(check, found, trial.arms)
-    status = _with_odds(check, status, readings)
+    status, lacking = _with_odds(check, status, readings)
     if trial.floor is None or trial.now.timestamp() <= trial.floor:
         return status.model_copy(update={"reason": trial.waiting}) if status.verdict is Verdict.UNDECIDED else status
     if isinstance(readings, Missing):
         return _missed(check, status, trial, readings.reason)
-    if not status.odds and check.limit is None:
-        return _missed(check, status, trial, "no event of the stable revision, at whose rate `absolute` is converted")
+    if lacking:
+        return _missed(check, status, trial, lacking)
     counted = evidence.count(status.counters, readings, trial.floor)
     reason = _unmeasured(check, counted)
     if reason:
@@ -116,15 +118,19 @@ def _unmeasured(check: Check, counted: Counted) -> str:
     return ""
 
 
-def _with_odds(check: Check, status: CheckStatus, readings: Readings | Missing) -> CheckStatus:
-    """Fix tolerance and margin as odds ratios, once."""
+def _with_odds(check: Check, status: CheckStatus, readings: Readings | Missing) -> tuple[CheckStatus, str]:
+    """Fix tolerance and margin as odds ratios, once; return also why that cannot be done yet, or an empty string."""
     if status.odds or check.limit is not None:
-        return status
+        return status, ""
     thresholds = (check.tolerance, DEFAULT_TOLERANCE), (check.margin, DEFAULT_MARGIN)
     rate = None if isinstance(readings, Missing) else _stable_rate(readings)
-    odds = [_odds(threshold or Threshold(relative=default), rate) for threshold, default in thresholds]
-    fixed = [one for one in odds if one is not None]
-    return status if len(fixed) < len(odds) else status.model_copy(update={"odds": fixed})
+    tolerance, margin = (_odds(threshold or Threshold(relative=default), rate) for threshold, default in thresholds)
+    if tolerance is None or margin is None:
+        return status, "no event of the stable revision, at whose rate `absolute` is converted"
+    if margin <= 1:
+        told = "" if rate is None else f" at the stable revision's rate of {rate:.6g}"
+        return status, f"`margin` leaves no room for anything worse{told}; see whether the check counts bad events"
+    return status.model_copy(update={"odds": [tolerance, margin]}), ""
 
 
 def _odds(threshold: Threshold, rate: float | None) -> float | None:
@@ -146,14 +152,17 @@ def _stable_rate(readings: Readings) -> float | None:
 def _rules(check: Check, status: CheckStatus, trial: Trial) -> Rules:
     if check.limit is not None:
         limit = float(check.limit)
-        return Rules(proportion.above(trial.alpha, limit), proportion.below(trial.beta, limit), None)
+        return Rules(proportion.above(trial.alpha, limit), None, proportion.below(trial.beta, limit), None)
     tolerance, margin = status.odds
     harm = proportion.harm(trial.alpha, tolerance)
     if check.negligible is None:
-        return Rules(harm, proportion.safety(trial.beta, margin), None)
-    # Two ways to pass share the chance of passing wrongly.
-    half = trial.beta / 2
-    return Rules(harm, proportion.safety(half, margin), proportion.below(half, float(check.negligible)))
+        return Rules(harm, None, proportion.safety(trial.beta, margin), None)
+    # Two ways to pass share the chance of passing wrongly. Harm must be shown in both ways, which costs nothing: while
+    # either null holds, its own process keeps the chance of failing at alpha (an intersection-union test, Berger 1982).
+    half, bound = trial.beta / 2, float(check.negligible)
+    return Rules(
+        harm, proportion.above(trial.alpha, bound), proportion.safety(half, margin), proportion.below(half, bound)
+    )
 
 
 def _missed(check: Check, status: CheckStatus, trial: Trial, why: str) -> CheckStatus:
@@ -186,6 +195,8 @@ def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) ->
     }
     if rules.negligible is not None:
         update["negligible"] = _stepped(rules.negligible, status.negligible, seen)
+    if rules.harm_beyond is not None:
+        update["harm_beyond"] = _stepped(rules.harm_beyond, status.harm_beyond, seen)
     update["requests"] = update["totals"][0]
     return status.model_copy(update=update)
 
@@ -199,6 +210,22 @@ def _evidence(rule: Rule, state: ProcessState) -> Evidence:
     return Evidence(state.score, tuple(state.logs)) if state.logs else proportion.start(rule)
 
 
+def _reached(rule: Rule, state: ProcessState) -> bool:
+    return proportion.reached(rule, _evidence(rule, state))
+
+
+def harm_score(status: CheckStatus) -> float:
+    """Return the evidence of harm: the lesser of the two processes, where `negligible` asks for both."""
+    return min(status.harm.score, status.harm_beyond.score) if status.harm_beyond.logs else status.harm.score
+
+
+def safety_share(status: CheckStatus, beta: float) -> float:
+    """Return the evidence of safety as a share of what is asked for, by the better of the two ways to pass."""
+    if not status.negligible.logs:
+        return status.safety.score * beta
+    return max(status.safety.score, status.negligible.score) * beta / 2
+
+
 def _effect(status: CheckStatus) -> Effect:
     if not status.lattice:
         return proportion.start_effect()
@@ -209,10 +236,11 @@ def _effect(status: CheckStatus) -> Effect:
 def _judged(check: Check, status: CheckStatus, trial: Trial) -> CheckStatus:
     """Return the state with verdict, evidence and sentence."""
     rules = _rules(check, status, trial)
-    harmed = proportion.reached(rules.harm, _evidence(rules.harm, status.harm)) and not _negligible(check, status)
-    safe = proportion.reached(rules.safety, _evidence(rules.safety, status.safety)) or (
-        rules.negligible is not None
-        and proportion.reached(rules.negligible, _evidence(rules.negligible, status.negligible))
+    harmed = _reached(rules.harm, status.harm) and (
+        rules.harm_beyond is None or _reached(rules.harm_beyond, status.harm_beyond)
+    )
+    safe = _reached(rules.safety, status.safety) or (
+        rules.negligible is not None and _reached(rules.negligible, status.negligible)
     )
     if harmed:
         verdict = Verdict.FAIL
@@ -237,7 +265,7 @@ def _worded(check: Check, status: CheckStatus, rules: Rules) -> CheckStatus:
             "estimate_candidate": rate((candidate_bad, candidate_total)),
             "effect": ratio(effect),
             "interval": bounds(effect),
-            "harm_evidence": score(status.harm.score, proportion.threshold(rules.harm)),
+            "harm_evidence": score(harm_score(status), proportion.threshold(rules.harm)),
             "safety_evidence": score(best, proportion.threshold(by)),
         }
     )
@@ -247,11 +275,3 @@ def _worded(check: Check, status: CheckStatus, rules: Rules) -> CheckStatus:
 def _noun(check: Check) -> str:
     """Return what the bad events of a check are called."""
     return "bad" if check.preset is None else "errors"
-
-
-def _negligible(check: Check, status: CheckStatus) -> bool:
-    """Return whether the candidate's rate is one below which nothing is held against it."""
-    if check.negligible is None or not status.totals:
-        return False
-    total, bad = status.totals[:2]
-    return bad <= float(check.negligible) * total

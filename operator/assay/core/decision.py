@@ -73,26 +73,19 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Ensure:
-    """Apply (server-side, our field manager, forced) an object that we own."""
-
-    manifest: Manifest
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """Replace an object of the user's, guarded by the resourceVersion that was seen."""
+    """Apply (server-side, our field manager, forced) an object; refused where it exists and is not ours."""
 
     manifest: Manifest
 
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Delete an object that we own, if it is still there."""
+    """Delete an object that was seen, if it is still there; refused where it is not ours."""
 
     ref: Ref
 
 
-Action: TypeAlias = Ensure | Edit | Remove
+Action: TypeAlias = Ensure | Remove
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """What was counted since the last look, exactly, from raw cumulative counters?
 
-    series of one pod ──> readings at the pod's scrapes ──> differences since the last look ──> one Look
+    series of one target ──> readings at its scrapes ──> differences per series since the last look ──> one Look
 
-Nothing here is estimated: a reading that cannot be trusted yields no number at all.
+A target is what Prometheus scrapes: usually a pod, or one of several ports of it. Nothing here is estimated: a reading
+that cannot be trusted yields no number at all.
 """
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from assay.api.modeldeployment import CounterState
@@ -15,12 +17,18 @@ from assay.core.decision import Missing, Series
 from assay.core.names import METRIC_REVISION
 from assay.stats.proportion import Look
 
-MOST_PODS = 256  # counters that fit into status
+MOST_TARGETS = 256  # counters that fit into status
 
 Pair: TypeAlias = tuple[int, int]
 """(bad, total)"""
-_Values: TypeAlias = Mapping[float, Mapping[str, int]]
-"""Time of a scrape -> revision -> sum of the counters."""
+Numbers: TypeAlias = tuple[int, int, int, int]
+"""Stable's bad and total, the candidate's bad and total."""
+Target: TypeAlias = tuple[str, str]
+"""(pod, digest of the labels `instance` and `job`): series of one target are scraped at the same instant."""
+Place: TypeAlias = tuple[int, int]
+"""(index into `Numbers`, number of the series)"""
+
+NOTHING: Numbers = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +49,23 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One pod's cumulative counters at one scrape."""
+    """One target's cumulative counters at one scrape."""
 
     time: float
     """Seconds since the epoch, by Prometheus' clock."""
     stable: Pair
     candidate: Pair
+    series: Mapping[Place, int] = field(default_factory=dict)
+    """What the pairs are sums of."""
 
     @property
-    def numbers(self) -> tuple[int, int, int, int]:
+    def numbers(self) -> Numbers:
         """All four, for comparisons and sums."""
         return (*self.stable, *self.candidate)
 
 
-Readings: TypeAlias = Mapping[str, tuple[Reading, ...]]
-"""Pod -> its readings, oldest first."""
+Readings: TypeAlias = Mapping[Target, tuple[Reading, ...]]
+"""Target -> its readings, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +75,15 @@ class Counted:
     look: Look
     counters: tuple[CounterState, ...]
     fresh: bool
-    """Whether any pod told anything newer than the last look."""
+    """Whether any target told anything newer than the last look."""
     stable_seen: bool
-    """Whether a pod that told something newer has ever counted an event of the stable revision."""
+    """Whether a target that told something newer has ever counted an event of the stable revision."""
     candidate_seen: bool
     """The same of the candidate."""
 
 
 def read(events: Events, arms: Arms) -> Readings | Missing:
-    """Return each pod's readings.
+    """Return each target's readings.
 
     A class without a series at a scrape counts as 0: a counter appears with its first increment.
 
@@ -81,37 +91,49 @@ def read(events: Events, arms: Arms) -> Readings | Missing:
         The readings; Missing where bad events were not scraped together with all events, or exceed them, for then no
         proportion can be read from them.
     """
-    totals, bads = _by_pod(events.total, arms), _by_pod(events.bad, arms)
-    found: dict[str, tuple[Reading, ...]] = {}
-    for pod in sorted(totals.keys() | bads.keys()):
-        total, bad = totals.get(pod, {}), bads.get(pod, {})
-        if bad.keys() - total.keys():
-            return Missing(f"pod {pod} exports bad events apart from all events; both must come from the same scrape")
-        found[pod] = tuple(_reading(at, bad.get(at, {}), total[at], arms) for at in sorted(total))
-        if any(one.stable[0] > one.stable[1] or one.candidate[0] > one.candidate[1] for one in found[pod]):
-            return Missing(f"pod {pod} counts more bad events than events; bad must select a part of total")
+    values: dict[Target, dict[float, dict[Place, int]]] = defaultdict(lambda: defaultdict(dict))
+    for kind, series in ((1, events.total), (0, events.bad)):
+        for number, one in enumerate(series):
+            revision, pod = one.labels.get(METRIC_REVISION), one.labels.get("pod")
+            if pod and revision in (arms.stable, arms.candidate):
+                place = (kind if revision == arms.stable else 2 + kind, number)
+                for at, value in one.samples:
+                    values[pod, _digest(one)][at][place] = round(value)
+    found: dict[Target, tuple[Reading, ...]] = {}
+    for target in sorted(values):
+        found[target] = tuple(_reading(at, values[target][at]) for at in sorted(values[target]))
+        why = next((why for one in found[target] if (why := _doubt(one))), "")
+        if why:
+            return Missing(f"pod {target[0]} {why}")
     return found
 
 
-def _by_pod(series: Iterable[Series], arms: Arms) -> Mapping[str, _Values]:
-    found: dict[str, dict[float, dict[str, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
-    for one in series:
-        revision, pod = one.labels.get(METRIC_REVISION), one.labels.get("pod")
-        if pod and revision in (arms.stable, arms.candidate):
-            for at, value in one.samples:
-                found[pod][at][revision] += round(value)
-    return found
+def _digest(series: Series) -> str:
+    """Return what tells the targets of one pod apart; empty where Prometheus does not name them."""
+    labels = [series.labels.get(label, "") for label in ("instance", "job")]
+    return hashlib.sha256("\n".join(labels).encode()).hexdigest()[:8] if any(labels) else ""
 
 
-def _reading(at: float, bad: Mapping[str, int], total: Mapping[str, int], arms: Arms) -> Reading:
-    stable, candidate = ((bad.get(arm, 0), total.get(arm, 0)) for arm in (arms.stable, arms.candidate))
-    return Reading(at, stable, candidate)
+def _reading(at: float, values: Mapping[Place, int]) -> Reading:
+    sums = [0, 0, 0, 0]
+    for (index, _), value in values.items():
+        sums[index] += value
+    return Reading(at, (sums[0], sums[1]), (sums[2], sums[3]), values)
+
+
+def _doubt(reading: Reading) -> str:
+    """Return why no proportion can be read from a reading, or an empty string."""
+    if not any(index in (1, 3) for index, _ in reading.series):
+        return "exports bad events apart from all events; both must come from the same scrape"
+    if reading.stable[0] > reading.stable[1] or reading.candidate[0] > reading.candidate[1]:
+        return "counts more bad events than events; bad must select a part of total"
+    return ""
 
 
 def count(known: Sequence[CounterState], readings: Readings, floor: float) -> Counted:
     """Return what was counted since the last look.
 
-    A pod that was not known, or was last read before `floor`, is baselined at its first reading after it: what it
+    A target that was not known, or was last read before `floor`, is baselined at its first reading after it: what it
     counted until then belongs to another weight, or to nobody knows when.
 
     Args:
@@ -119,54 +141,104 @@ def count(known: Sequence[CounterState], readings: Readings, floor: float) -> Co
         readings: From `read`.
         floor: Seconds since the epoch; readings up to then count nothing.
     """
-    before = {one.pod: _remembered(one) for one in known if one.time > floor}
-    sums, last, newer = [0, 0, 0, 0], {}, []
-    for pod in _chosen(readings, before):
-        previous = before.get(pod)
-        for reading in readings[pod]:
-            if reading.time <= max(floor, previous.time if previous else floor):
-                continue
-            if previous is not None:
-                sums = [a + b for a, b in zip(sums, _difference(previous, reading), strict=True)]
-            previous = reading
-            newer.append(reading)
-        if previous is not None:
-            last[pod] = previous
+    before = {(one.pod, one.target): one for one in known if one.time > floor}
+    sums, newer, counters = NOTHING, [], []
+    for target in _chosen(readings, before):
+        state = before.get(target)
+        since = max(floor, state.time if state else floor)
+        fresh = [one for one in readings[target] if one.time > since]
+        sums = _sum(sums, _grown(readings[target], state, since))
+        newer += fresh
+        if fresh:
+            counters.append(_to_state(target, fresh[-1]))
+        elif state is not None:
+            counters.append(state)
     look = Look(candidate_total=sums[3], candidate_bad=sums[2], stable_total=sums[1], stable_bad=sums[0])
     return Counted(
         look,
-        tuple(_to_state(pod, reading) for pod, reading in sorted(last.items())),
+        tuple(sorted(counters, key=lambda one: (one.pod, one.target))),
         fresh=bool(newer),
         stable_seen=any(one.stable[1] for one in newer),
         candidate_seen=any(one.candidate[1] for one in newer),
     )
 
 
-def _chosen(readings: Readings, before: Mapping[str, Reading]) -> list[str]:
-    """Return at most as many pods as fit into status: first the known, then by the random end of their names.
+def _chosen(readings: Readings, before: Mapping[Target, CounterState]) -> list[Target]:
+    """Return at most as many targets as fit into status: first the known, then by the random end of the pods' names.
 
     By the whole name, one revision's pods would come before the other's.
     """
-    return sorted(readings, key=lambda pod: (pod not in before, pod[::-1]))[:MOST_PODS]
+    return sorted(readings, key=lambda one: (one not in before, one[0][::-1], one[1]))[:MOST_TARGETS]
 
 
-def _difference(previous: Reading, reading: Reading) -> tuple[int, int, int, int]:
-    """Return what a pod counted between two readings; after a reset, all that it has counted since.
+def _grown(readings: Sequence[Reading], state: CounterState | None, since: float) -> Numbers:
+    """Return what one target counted after `since`, from scrape to scrape.
 
-    A pod's counters begin anew together, so one that fell betrays all. A part that grew by more than the whole betrays
-    a reset after which the pod overtook its old numbers.
+    Scrapes up to then are read too, if Prometheus still has them: they are what the next one is subtracted from, series
+    by series. Where the last look's own scrape is not among them, only its sums are known.
     """
-    old, new = previous.numbers, reading.numbers
-    grown = (new[0] - old[0], new[1] - old[1], new[2] - old[2], new[3] - old[3])
+    sums, previous = NOTHING, None
+    values: dict[Place, int] = {}  # the last value of every series of this life, those that ended included
+    base = state.time if state else None
+    for reading in readings:
+        anew = previous is not None and _began_anew(previous, values, reading)
+        if reading.time > since:
+            if base is None:
+                base = reading.time
+            elif previous is None or previous.time < base:
+                sums = _sum(sums, _by_sums(state, reading))
+            else:
+                sums = _sum(sums, reading.numbers if anew else _difference(values, reading))
+        values = {**({} if anew else values), **reading.series}
+        previous = reading
+    return sums
+
+
+def _began_anew(previous: Reading, values: Mapping[Place, int], reading: Reading) -> bool:
+    """Return whether a target's counters were reset; they begin anew together, so one that fell betrays all.
+
+    A series that ended did not fall. A part that grew by more than the whole betrays a reset after which the target
+    overtook its old numbers.
+    """
+    if any(value < previous.series.get(place, 0) for place, value in reading.series.items()):
+        return True
+    grown = _difference(values, reading)
+    return grown[0] > grown[1] or grown[2] > grown[3]
+
+
+def _difference(values: Mapping[Place, int], reading: Reading) -> Numbers:
+    """Return by how much the series grew; one that is new, or came back lower than it had gone, began at 0."""
+    grown = [0, 0, 0, 0]
+    for place, value in reading.series.items():
+        old = values.get(place, 0)
+        grown[place[0]] += value - old if value >= old else value
+    return (grown[0], grown[1], grown[2], grown[3])
+
+
+def _by_sums(state: CounterState | None, reading: Reading) -> Numbers:
+    """Return by how much a target's sums grew since the last look; nothing where a reset or an ended series is likely.
+
+    The two cannot be told apart from sums, and to take one for the other would count a whole history again.
+    """
+    if state is None or len(reading.series) < state.series:
+        return NOTHING
+    old = (*state.stable, *state.candidate)
+    grown = [new - was for new, was in zip(reading.numbers, old, strict=True)]
     if min(grown) < 0 or grown[0] > grown[1] or grown[2] > grown[3]:
-        return new
-    return grown
+        return NOTHING
+    return (grown[0], grown[1], grown[2], grown[3])
 
 
-def _remembered(state: CounterState) -> Reading:
-    (a, b), (c, d) = state.stable, state.candidate
-    return Reading(state.time, (a, b), (c, d))
+def _sum(left: Numbers, right: Numbers) -> Numbers:
+    return (left[0] + right[0], left[1] + right[1], left[2] + right[2], left[3] + right[3])
 
 
-def _to_state(pod: str, reading: Reading) -> CounterState:
-    return CounterState(pod=pod, time=reading.time, stable=list(reading.stable), candidate=list(reading.candidate))
+def _to_state(target: Target, reading: Reading) -> CounterState:
+    return CounterState(
+        pod=target[0],
+        target=target[1],
+        time=reading.time,
+        stable=list(reading.stable),
+        candidate=list(reading.candidate),
+        series=len(reading.series),
+    )

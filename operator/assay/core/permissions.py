@@ -30,7 +30,7 @@ PERMISSIONS = (
     Permission(
         "", "configmaps", (*APPLY, "get", "list", "watch"), "tell routers the split, read what they acknowledge"
     ),
-    Permission("", "services", (*APPLY, "delete", "list"), "give clients and routers names to call"),
+    Permission("", "services", (*APPLY, "delete", "list", "watch"), "give clients and routers names to call"),
     Permission("", "serviceaccounts", APPLY, "give each router an identity of its own"),
     Permission("", "pods", ("list",), "know which routers must acknowledge, and why a candidate does not start"),
     Permission(

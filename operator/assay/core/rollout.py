@@ -8,11 +8,12 @@ Kubernetes' garbage collection ends it, and there is nothing left to undo.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from assay.api.base import Manifest
 from assay.api.modeldeployment import CandidateStatus, ModelDeployment, ModelDeploymentStatus, Stage
-from assay.core import calm, conditions, manifests, revisions, router_manifests, trial, turns, world
+from assay.core import calm, canary, conditions, manifests, revisions, router_manifests, trial, turns, world
 from assay.core.conditions import Facts, refused
 from assay.core.decision import Action, Decision, Ensure, Needs, Ref, Remove, Seen
 from assay.core.manifests import ManifestOptions
@@ -26,6 +27,7 @@ __all__ = ["TRANSITIONS", "Options", "decide", "needs", "refused"]
 Options = ManifestOptions
 DEFAULTS = ManifestOptions()
 
+MOST_NAMED = 3  # routers that a message names
 DRAIN_SECONDS = 5.0  # between the moment when no router knows a revision any more and the end of its pods
 
 TRANSITIONS: Mapping[Stage | None, frozenset[Stage]] = {
@@ -69,6 +71,8 @@ def decide(resource: ModelDeployment, seen: Seen, options: ManifestOptions = DEF
     found = look_at(resource, seen)
     plan = STAGES[_stage(resource.status)](found)
     split = _split(found, plan)
+    if found.split == split:
+        plan = _told_of_routers(found, plan)
     leftovers = [one for one in {**found.deployments, **found.services} if one not in plan.replicas]
     return Decision(
         status=_status(found, plan, split),
@@ -90,6 +94,16 @@ def _stage(status: ModelDeploymentStatus) -> Stage:
     if status.candidate is None and status.stage not in (Stage.STABLE, Stage.ROLLED_BACK):
         return Stage.STABLE
     return status.stage
+
+
+def _told_of_routers(found: World, plan: Plan) -> Plan:
+    """Return the plan with the names of the routers that are waited for."""
+    if not found.behind:
+        return plan
+    them = ", ".join(found.behind[:MOST_NAMED]) + (", …" if len(found.behind) > MOST_NAMED else "")
+    told = f"Not every router sends as it should yet; waited for: {them}."
+    problem = plan.problem and replace(plan.problem, message=f"{plan.problem.message} {told}")
+    return plan.to(message=f"{plan.message} {told}", problem=problem)
 
 
 def _split(found: World, plan: Plan) -> Split:
@@ -126,10 +140,9 @@ def _children(found: World, plan: Plan, options: ManifestOptions) -> list[Ensure
     stable = found.recorded.get(status.stable.revision) if status.stable else None
     candidate = found.recorded.get(status.candidate.revision) if status.candidate else None
     children += manifests.services(resource, stable, candidate)
-    if found.status.stage not in world.FAST:
-        # Nobody listens to these: looked after between rollouts, they do not cost four requests in every second.
-        # They come before the pods, which cannot be created without their ServiceAccount.
-        children += router_manifests.router_rights(resource)
+    # Before the pods, which cannot be created without their ServiceAccount. Nobody reads these; the adapter writes what
+    # nobody reads once a minute, so they do not cost four requests in every second.
+    children += router_manifests.router_rights(resource)
     children += router_manifests.router_pods(resource, options)
     return [Ensure(one) for one in children]
 
@@ -174,7 +187,12 @@ def _status(found: World, plan: Plan, split: Split) -> ModelDeploymentStatus:
 
 
 def _candidate(found: World, candidate: CandidateStatus, *, moved: bool) -> CandidateStatus:
-    now: dict[str, object] = {"weight": found.weight(candidate.revision), "ready": found.ready(candidate.revision)}
+    steps = len(canary.steps(found.resource.spec))
+    now: dict[str, object] = {
+        "weight": found.weight(candidate.revision),
+        "ready": found.ready(candidate.revision),
+        "step_text": f"{min(candidate.step + 1, steps)}/{steps}",
+    }
     if moved:
         now["count_time"] = None
     return candidate.model_copy(update=now)

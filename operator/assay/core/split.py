@@ -22,7 +22,7 @@ class Split(Model):
 
     deployment: str
     """Name of the ModelDeployment."""
-    generation: Annotated[int, Field(ge=1)]
+    generation: Annotated[int, Field(ge=1, lt=10**12)]
     """Grows with each change; a router reports the one that it has applied."""
     backends: Annotated[tuple[Backend, ...], Field(max_length=4)] = ()
     """Candidate first, so that a growing weight moves users one way only. Weights sum to 100, or there are none."""

@@ -56,7 +56,7 @@ def preparing(world: World) -> Plan:
         weights=kept_weights(world, most=weight),
     )
     if ready < pods:
-        if ready == 0 and world.weight(revision) > 0:
+        if ready == 0 and world.weight(revision) > 0 and world.ready(stable_of(world)) > 0:
             # Nobody is left to answer the candidate's share.
             plan = plan.to(weights=((revision, 0), (stable_of(world), 100)))
         return _waiting(world, plan)
@@ -80,9 +80,8 @@ def _waiting(world: World, plan: Plan) -> Plan:
 def _entered_step(world: World, plan: Plan, weight: int) -> Plan:
     """Begin the step's clock, and safety's evidence anew."""
     status, now = plan.status, moment(world.now)
-    candidate = candidate_of(status).model_copy(
-        update={"step_start_time": now, "step_requests": 0, "count_time": now, "look_time": now}
-    )
+    begins = {"step_start_time": now, "step_requests": 0, "count_time": now, "look_time": now}
+    candidate = candidate_of(status).model_copy(update={**begins, "step_generation": world.generation})
     begun = [checks.begin_step(one) for one in status.checks]
     message = f"Every router sends {weight} % to revision {candidate.revision}."
     note = Note("Normal", "StepStarted", f"Step {candidate.step + 1}: {message}")
@@ -109,16 +108,17 @@ def analysing(world: World) -> Plan:
     )
     if world.ready(revision) == 0:
         message = f"Revision {revision} has no ready pod any more; its traffic goes back to stable until it has."
-        back = plan.to(status=_step(status, candidate.step), message=message, again_in=SOON)
-        return back.to(
-            weights=((revision, 0), (stable_of(world), 100)), notes=(Note("Warning", "CapacityLost", message),)
-        )
-    if dict(world.weights) != dict(wanted) or world.acked_time is None:
+        note = Note("Warning", "CapacityLost", message)
+        weights = ((revision, 0), (stable_of(world), 100)) if world.ready(stable_of(world)) else kept_weights(world)
+        back = plan.to(status=_step(status, candidate.step), weights=weights)
+        return back.to(message=message, notes=(note,), again_in=SOON)
+    if dict(world.weights) != dict(wanted) or world.generation != candidate.step_generation:
         # Somebody wrote another split, or the split's settings changed: the step begins anew once the routers have it.
         kept = kept_weights(world, most=weight)
         again = plan.to(status=_step(status, candidate.step), weights=kept, again_in=SOON)
         return again.to(message="The split was changed; the step begins anew once every router has it.")
-    held = canary.obstacle(world, status)
+    held = "nothing is counted until every router sends so again" if world.acked_time is None else ""
+    held = held or canary.obstacle(world, status)
     if held:
         return _held(world, plan, held)
     if canary.is_last(spec, candidate.step):
@@ -158,16 +158,20 @@ def _promotion(world: World, plan: Plan) -> Plan:
         Stage.PROMOTING,
         candidate=candidate.model_copy(update={"outcome": Outcome.PROMOTED}),
         decision=decision,
-        worst_check=_last_to_pass(plan.status),
+        worst_check=_last_to_pass(world, plan.status),
         decision_time=moment(world.now),
     )
     note = Note("Normal", "Promoting", f"Revision {candidate.revision} is promoted: {decision}"[:1024])
     return plan.to(status=status, message=decision, notes=(note,), again_in=0.0)
 
 
-def _last_to_pass(status: ModelDeploymentStatus) -> str:
-    """Return the check with the least evidence of safety: the one that decided when."""
-    return min(status.checks, key=lambda one: max(one.safety.score, one.negligible.score)).name if status.checks else ""
+def _last_to_pass(world: World, status: ModelDeploymentStatus) -> str:
+    """Return the required check that decided when: one that had not passed before, with the least evidence of safety."""
+    analysis = world.resource.spec.analysis
+    required = {check.name for check in analysis.checks if check.required}
+    passed = {one.name for one in world.status.checks if one.verdict is Verdict.PASS}
+    share = {one.name: checks.safety_share(one, float(analysis.false_promotion)) for one in status.checks}
+    return min((one for one in share if one in required), key=lambda one: (one in passed, share[one]), default="")
 
 
 def _held(world: World, plan: Plan, why: str) -> Plan:

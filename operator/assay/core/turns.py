@@ -56,13 +56,13 @@ def rolling_back(world: World) -> Plan:
 def _back(world: World, candidate: CandidateStatus) -> Weights:
     """Return the weights on the way back; never more for the candidate, and no more for stable than it can carry.
 
-    A candidate without a ready pod answers nothing, so stable can only gain. One with little traffic is not worth
-    keeping: stable carries nearly all of it as it is.
+    A candidate without a ready pod answers nothing, and one with little traffic is not worth keeping, for stable carries
+    nearly all of it as it is: then one ready pod of stable is enough.
     """
     stable, ready = stable_of(world), world.ready(stable_of(world))
     now = world.weight(candidate.revision)
-    little = ready > 0 and now <= 100 * (1 - ENOUGH)
-    if little or ready >= ceil(ENOUGH * world.replicas) or world.ready(candidate.revision) == 0:
+    little = now <= 100 * (1 - ENOUGH) or world.ready(candidate.revision) == 0
+    if (little and ready > 0) or ready >= ceil(ENOUGH * world.replicas):
         left = 0
     else:
         left = min(now, 100 - 100 * ready // world.replicas)

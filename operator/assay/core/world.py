@@ -1,5 +1,6 @@
 """What must be looked at to release a model, and what does it show?"""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,6 +28,7 @@ from assay.core.times import parsed, since
 JUDGED = frozenset({Stage.PREPARING, Stage.ANALYSING})  # stages in which checks are looked at
 FAST = JUDGED | {Stage.PROMOTING, Stage.ROLLING_BACK}  # stages in which rounds follow each other by the second
 COMING = frozenset({Stage.INITIALISING, Stage.PREPARING, Stage.PROMOTING})  # stages in which pods are waited for
+GENERATION = re.compile(r"[0-9]{1,12}", re.ASCII)
 SLACK_SECONDS = 0.2  # a round that is due comes a little early or late
 
 
@@ -94,8 +96,10 @@ class World:
     """Router pods that are ready."""
     highest_ack: int
     """Highest generation that any router ever acknowledged."""
+    behind: tuple[str, ...]
+    """Router pods that may send requests, or may again, and have not acknowledged the split that is written."""
     acked_time: datetime | None
-    """Since when every ready router is known to run the split that is written; None while one does not."""
+    """Since when every such router is known to run the split that is written; None while one does not."""
 
     @property
     def now(self) -> datetime:
@@ -121,6 +125,11 @@ class World:
     def weights(self) -> Mapping[str, int]:
         """Revision -> percent, as read back."""
         return {} if self.split is None else {one.revision: one.weight for one in self.split.backends}
+
+    @property
+    def generation(self) -> int:
+        """Generation of the split that is written; 0 where there is none."""
+        return 0 if self.split is None else self.split.generation
 
     def weight(self, revision: str) -> int:
         """Return the percent of traffic that a revision has."""
@@ -174,7 +183,9 @@ def look_at(resource: ModelDeployment, seen: Seen) -> World:
     revision = revisions.revision_of(resource.spec)
     number = 1 + max((one.number for one in kept.values()), default=0)
     split = _split(_found(seen, "ConfigMap", CONFIG_MAP.format(name=name)))
-    routers, acks = _ready_routers(seen), _acks(seen, name)
+    routers, acks = _routers(seen), _acks(seen, name)
+    ready = [one for one in routers if _is_ready(one)]
+    behind = _behind(split, routers, acks)
     return World(
         resource=resource,
         seen=seen,
@@ -184,9 +195,10 @@ def look_at(resource: ModelDeployment, seen: Seen) -> World:
         deployments=_by_revision(seen, "Deployment"),
         services=_by_revision(seen, "Service"),
         split=split,
-        routers=len(routers),
+        routers=len(ready),
         highest_ack=max(acks.values(), default=0),
-        acked_time=_acked_time(resource.status, split, routers, acks, seen.now),
+        behind=behind,
+        acked_time=None if behind else _acked_time(resource.status, split, ready, seen.now),
     )
 
 
@@ -238,13 +250,10 @@ def _split(manifest: Manifest | None) -> Split | None:
         return None
 
 
-def _ready_routers(seen: Seen) -> frozenset[str]:
-    """Return the names of router pods that may be sending requests; one that is leaving still does while it is ready."""
-    return frozenset(
-        one["metadata"]["name"]
-        for one in _all(seen, "Pod")
-        if _label(one, COMPONENT_LABEL) == "router" and _is_ready(one)
-    )
+def _routers(seen: Seen) -> list[Manifest]:
+    """Return the router pods that have not ended; one that is leaving still sends requests until it has."""
+    pods = (one for one in _all(seen, "Pod") if _label(one, COMPONENT_LABEL) == "router")
+    return [one for one in pods if (one.get("status") or {}).get("phase") not in ("Failed", "Succeeded")]
 
 
 def _is_ready(pod: Manifest) -> bool:
@@ -253,21 +262,33 @@ def _is_ready(pod: Manifest) -> bool:
 
 
 def _acks(seen: Seen, name: str) -> Mapping[str, int]:
-    """Return what each router has acknowledged; what is no number acknowledges nothing."""
+    """Return what each router has acknowledged; what is no number that a generation can be acknowledges nothing."""
     data = (_found(seen, "ConfigMap", ACKS_CONFIG_MAP.format(name=name)) or {}).get("data") or {}
-    return {pod: int(text) for pod, text in data.items() if text.isascii() and text.isdigit()}
+    return {pod: int(text) if GENERATION.fullmatch(text) else 0 for pod, text in data.items()}
+
+
+def _behind(split: Split | None, routers: list[Manifest], acks: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the routers that are known not to run the split, or not known to.
+
+    Readiness comes and goes, and a router that is not ready may still answer callers that keep a connection: whoever has
+    ever acknowledged counts, until it has drained, which takes its entry away, or its pod is gone. One that never did
+    and is not ready has sent nothing.
+    """
+    if split is None:
+        return ()
+    counted = {one["metadata"]["name"] for one in routers if _is_ready(one) or one["metadata"]["name"] in acks}
+    return tuple(sorted(name for name in counted if acks.get(name, 0) < split.generation))
 
 
 def _acked_time(
-    status: ModelDeploymentStatus, split: Split | None, routers: frozenset[str], acks: Mapping[str, int], now: datetime
+    status: ModelDeploymentStatus, split: Split | None, ready: list[Manifest], now: datetime
 ) -> datetime | None:
-    """Return since when the split in force is acknowledged.
+    """Return since when the split in force is acknowledged, given that no router is behind.
 
-    Once all have acknowledged it, a router that comes later began with it. Without any router nothing is known.
+    Without any router that is ready nothing new is known; what was known remains so.
     """
     if split is None:
         return None
     if status.split_generation == split.generation and status.split_acked_time is not None:
         return parsed(status.split_acked_time)
-    acked = bool(routers) and all(acks.get(pod, 0) >= split.generation for pod in routers)
-    return now if acked else None
+    return now if ready else None

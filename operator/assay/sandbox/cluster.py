@@ -210,7 +210,7 @@ def _await_end(pid: int) -> None:
 def _await_unmounted(layout: Layout) -> None:
     """Wait until no process has anything of the sandbox mounted."""
     deadline = time.monotonic() + 30
-    while any(str(layout.root) in _mounts(entry) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+    while any(f"{layout.root}/" in _mounts(entry) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
         if time.monotonic() > deadline:
             raise SandboxError(f"Something still has {layout.root} mounted 30 s after the end of the sandbox.")
         time.sleep(0.1)

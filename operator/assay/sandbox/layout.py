@@ -1,9 +1,14 @@
 """Where a sandbox keeps what it makes: one cache for all, one folder for each."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay.sandbox.errors import SandboxError
+
+# The name becomes a folder that `down` removes, and part of the node's name.
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?")
 NODE_IP = "10.88.0.1"
 POD_NETWORK = "10.88.0.0/16"
 SERVICE_NETWORK = "10.96.0.0/16"
@@ -24,6 +29,13 @@ class Layout:
     """The folders and files of one sandbox."""
 
     name: str
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise SandboxError(
+                f"{self.name!r} is no name for a sandbox: it must have at most 30 lower-case letters, digits and hyphens, "
+                "and begin and end with a letter or digit."
+            )
 
     @property
     def root(self) -> Path:
