@@ -24,7 +24,7 @@ def splits(draw: st.DrawFn) -> Split:
     backends = tuple(Backend(revision=r, weight=w) for r, w in zip(revisions, weights, strict=True))
     return Split(
         deployment="m",
-        generation=draw(st.integers(1, 2**40)),
+        generation=draw(st.integers(1, 10**12 - 1)),
         backends=draw(st.sampled_from([backends, ()])),
         salt=draw(st.text(max_size=20)),
         allow_revision_header=draw(st.booleans()),

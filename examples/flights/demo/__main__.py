@@ -3,9 +3,9 @@
 import json
 import shutil
 import signal
+import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -15,116 +15,79 @@ import click  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.live import Live  # noqa: E402
 
-from assay import __version__  # noqa: E402
-from assay.sandbox import cluster  # noqa: E402
 from assay.sandbox.cli import progress  # noqa: E402
 from assay.sandbox.errors import SandboxError  # noqa: E402
-from assay.sandbox.layout import Layout, program  # noqa: E402
-from flights.demo import page, table  # noqa: E402
+from flights.demo import ground, page, table, timeline  # noqa: E402
 from flights.demo.play import play  # noqa: E402
+from flights.demo.streams import Streams  # noqa: E402
 from flights.demo.timeline import Act  # noqa: E402
 from flights.shop import Shop, ShopError, until  # noqa: E402
 
 BUILD = PROJECT / "build" / "demo"
-EXPECTED = {"v2": "Promoted", "v5": "RolledBack"}
 ACTS = {
-    "v2": "A better model",
-    "v5": "A model that answers HTTP 500 to 3 % of the requests",
+    "v2": "Act 1: a better model",
+    "v5": "Act 2: a model that answers HTTP 500 to 3 % of the requests",
 }
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 140)
 
 
-@contextmanager
-def sandboxed(*, keep: bool) -> Iterator[Shop]:
-    """Bring up a sandbox with everything in it, and take it down at the end, however it comes."""
-    layout = Layout("demo")
-    config = f"--kubeconfig={layout.kubeconfig}"
-    with ExitStack() as stack:
-        with progress() as report:
-            stack.enter_context(cluster.running(layout, report))
-            cluster.load_project(layout, PROJECT, report)
-        yield Shop([program("kubernetes"), "kubectl", config], [program("helm"), config], "flights", "assay-system")
-        if keep:
-            stack.pop_all()
-            assay = ".venv/bin/assay sandbox"
-            console.print(f"{assay} kubectl --name demo get modeldeployments --namespace flights --watch")
-            console.print(f"{assay} kubectl --name demo describe modeldeployment flights --namespace flights")
-            console.print(f'eval "$({assay} env --name demo)"    # for a kubectl of your own')
-            console.print(f"{assay} down --name demo    # ends it")
-        else:
-            console.print("Taking everything down.")
-
-
-@contextmanager
-def current(*, keep: bool) -> Iterator[Shop]:
-    """Use the current kubectl context, after asking; touch nothing that was there before."""
-    for name in ("kubectl", "helm"):
-        if not shutil.which(name):
-            raise ShopError(f"{name} is not on PATH; CLUSTER=current needs it. `make demo` brings its own cluster.")
-    shop = Shop(["kubectl"], ["helm"], "flights", "assay-system")
-    context = shop.kubectl("config", "current-context").strip()
-    ours = ("namespace/flights", "namespace/assay-system", "customresourcedefinition/modeldeployments.assay.dev")
-    there = shop.kubectl("get", *ours, "--ignore-not-found", "--output", "name").split()
-    if there:
-        raise ShopError(f"The context {context} has {', '.join(there)} already; the demo would spoil them.")
-    console.print(
-        f"In the context [bold]{context}[/] the demo installs the CRDs, the chart (namespace assay-system) and the flights model "
-        f"(namespace flights){'' if keep else ', and deletes all three at the end'}. The nodes must find the images assay, "
-        f"assay-router and flights, tag {__version__}; Prometheus must answer at http://prometheus.monitoring:9090 and "
-        "scrape the routers every second or two."
-    )
-    click.confirm("Go on?", abort=True)
-    try:
-        yield shop
-    finally:
-        if keep:
-            console.print("kubectl get modeldeployments --namespace flights --watch")
-            console.print("helm uninstall assay --namespace assay-system    # ends it")
-        else:
-            shop.uninstall()
-            shop.kubectl("delete", *ours, "--ignore-not-found", "--wait=false")
-
-
-def perform(shop: Shop) -> list[Act]:
-    """Install, serve v1, and play the acts."""
+def perform(shop: Shop, acts: list[Act]) -> None:
+    """Install, serve v1, and play the acts; those that were played are added to `acts`, also when one fails."""
     with progress() as report:
         report("installing the operator through its Helm chart", None)
-        shop.install("logFormat=json")
+        shop.install("logFormat=json", "prometheusIntervalSeconds=1")
         report("serving v1", None)
         shop.release("v1")
         shop.kubectl("wait", "modeldeployment/flights", "--for=condition=Ready", "--timeout=120s")
-        report("starting the callers", None)
+        report("starting the passengers", None)
         shop.call("--url", "http://flights:8080", "--rate", "200")
         until(lambda: shop.heard().get("answered", 0) > 0, "the first request is answered")
-    acts = [Act(revision, title) for revision, title in ACTS.items()]
-    for act in acts:
-        _watch(act, shop)
-    return acts
+    serving, lost = "v1", 0
+    with Streams(shop) as streams:
+        for revision, title in ACTS.items():
+            acts.append(Act(revision, serving, title))
+            act = _watched(acts, shop, streams, lost)
+            if act.ending is not None:
+                lost += act.ending.lost
+                serving = revision if act.ending.outcome == "Promoted" else serving
 
 
-def _watch(act: Act, shop: Shop) -> None:
-    if not console.is_terminal:
-        told: list[str] = []
+def _watched(acts: list[Act], shop: Shop, streams: Streams, lost: int) -> Act:
+    """Play the last act before the eyes of people."""
 
-        def tell(now: Act) -> None:
-            if told[-1:] != [table.line(now)]:
-                told.append(table.line(now))
-                console.print(told[-1], highlight=False, soft_wrap=True)
+    def remembering(show: Callable[[Act], None]) -> Callable[[Act], None]:
+        def seen(act: Act) -> None:
+            acts[-1] = act
+            show(act)
 
-        play(act, shop, tell)
-        return
-    with Live(table.live(act), console=console, refresh_per_second=4) as screen:
-        play(act, shop, lambda now: screen.update(table.live(now)))
+        return seen
+
+    if console.is_terminal:
+        with Live(table.live(acts[-1]), console=console, refresh_per_second=4) as screen:
+            return play(acts[-1], shop, streams, lost, remembering(lambda act: screen.update(table.live(act))))
+    marks: list[object] = []
+
+    def tell(act: Act) -> None:
+        if marks[-1:] != [table.mark(act)]:
+            marks.append(table.mark(act))
+            console.print(table.line(act), highlight=False, soft_wrap=True)
+
+    return play(acts[-1], shop, streams, lost, remembering(tell))
 
 
-def write(acts: list[Act]) -> None:
-    """Write demo.json, the timeline and the page."""
+def write(acts: Sequence[Act]) -> None:
+    """Write what was seen as figures, as a timeline and as a page, and say it."""
     BUILD.mkdir(parents=True, exist_ok=True)
     (BUILD / "demo.json").write_text(json.dumps({"acts": [act.summary() for act in acts]}, indent=1) + "\n")
-    (BUILD / "timeline.json").write_text(json.dumps({"acts": [act.written() for act in acts]}) + "\n")
+    timeline.save(acts, BUILD / "timeline.json")
     (BUILD / "index.html").write_text(page.render(acts))
     console.print(table.summary(acts))
-    console.print(f"Pictures: {BUILD / 'index.html'}   Figures: {BUILD / 'demo.json'}", soft_wrap=True)
+    console.print(f"The same with pictures: {BUILD / 'index.html'}    for machines: {BUILD / 'demo.json'}",
+                  highlight=False, soft_wrap=True)  # fmt: skip
+
+
+def _ended(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @click.command()
@@ -133,16 +96,24 @@ def write(acts: list[Act]) -> None:
 @click.option("--keep", is_flag=True, help="Leave everything running, and say how to go on.")
 def main(where: str, *, keep: bool) -> None:
     """Release two revisions of the flights model: one is promoted, one is rolled back."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _ended)
+    acts: list[Act] = []
+    place = ground.sandboxed(PROJECT, console, keep=keep) if where == "sandbox" else ground.current(console, keep=keep)
     try:
-        with (sandboxed if where == "sandbox" else current)(keep=keep) as shop:
-            acts = perform(shop)
-            write(acts)
-    except (ShopError, SandboxError) as error:
+        with place as shop:
+            shutil.rmtree(BUILD, ignore_errors=True)  # what an earlier demo saw
+            try:
+                perform(shop, acts)
+            finally:
+                if acts:
+                    write(acts)
+    except (ShopError, SandboxError, OSError, subprocess.SubprocessError) as error:
         raise click.ClickException(str(error)) from error
-    wrong = [act.revision for act in acts if act.outcome != EXPECTED[act.revision] or act.lost_requests]
+    wrong = [act.revision for act in acts if not act.succeeded]
     if wrong:
-        raise click.ClickException(f"Not as it should be: {', '.join(wrong)}; the page says what happened.")
+        raise click.ClickException(
+            f"Not as it should be: {', '.join(wrong)}; the table above and the page say what happened."
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,17 @@
-"""What was seen during the demo, as values: the table, the summary and the page are made from these alone."""
+"""What was seen of each release, as values? The table, the summary and the page are made from these alone."""
 
-from dataclasses import asdict, dataclass, field
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+Report: TypeAlias = Mapping[str, Any]
+"""A line of the replay client: what its passengers have got since they began."""
+
+EXPECTED: Final = {"v2": ("Promoted", "errors"), "v5": ("RolledBack", "errors")}
+"""Revision -> how its release must end, and on which check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,126 +21,229 @@ class Evidence:
     name: str
     verdict: str
     reason: str
-    harm: float
+    harm: float = 0.0
     """Evidence of harm; at `harm_limit` the candidate goes back."""
-    harm_limit: float
-    safety: float
+    harm_limit: float = 0.0
+    """0 while nothing is counted."""
+    safety: float = 0.0
     """Evidence of safety; at `safety_limit` the candidate may be promoted."""
-    safety_limit: float
+    safety_limit: float = 0.0
+    """0 while nothing is counted at this step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One of the two revisions at one moment."""
+
+    revision: str = ""
+    """Hash; empty where there is none."""
+    weight: int = 0
+    """Percent of the traffic, as read back from the routers."""
+    answered: int = 0
+    """Requests that it has answered, as the passengers counted them."""
+    failed: int = 0
+    """Of these, with HTTP 5xx."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One moment."""
+    """One moment of a release."""
 
     seconds: float
-    """Since `kubectl apply` of the act's revision."""
+    """Since `kubectl apply` of the released revision."""
     stage: str
-    candidate: str
-    """Hash of the candidate, empty when there is none."""
-    weight: int
-    """Percent of the traffic that goes to the act's revision."""
     step: int
+    """From 0."""
+    steps: int
+    released: Arm
+    served: Arm
+    """The revision that served when the release began."""
     checks: tuple[Evidence, ...]
-    candidate_answers: int
-    """Requests that the act's revision has answered."""
-    answers: int
-    """Requests that all revisions have answered in this act."""
+    requests: int
+    """Requests that were answered, by whomever, since the release began."""
     lost: int
-    """Requests that no model answered, in this act."""
-
-
-@dataclass(slots=True)
-class Act:
-    """The release of one revision."""
-
-    revision: str
-    title: str
-    samples: list[Sample] = field(default_factory=list)
-    hash: str = ""
-    outcome: str = ""
-    reason: str = ""
-    deciding_check: str = ""
-    seconds: float = 0.0
-    """From `kubectl apply` to the decision."""
-    candidate_requests: int = 0
-    """Requests that the candidate had answered when it was decided."""
-    lost_requests: int = 0
-
-    def end(self, status: dict[str, Any], applied: float) -> None:
-        """Take in how it ended: the newest entry of the history."""
-        ended = status["history"][0]
-        self.hash, self.outcome, self.reason = ended["revision"], ended["outcome"], ended["reason"]
-        self.seconds = round(datetime.fromisoformat(ended["endTime"]).timestamp() - applied, 1)
-        until = [sample for sample in self.samples if sample.seconds <= self.seconds]
-        self.candidate_requests = until[-1].candidate_answers if until else 0
-        checks = self.samples[-1].checks if self.samples else ()
-        best = max(checks, key=lambda check: check.safety / check.safety_limit, default=None)
-        self.deciding_check = ended.get("worstCheck") or (best.name if best else "")
-        self.lost_requests = self.samples[-1].lost if self.samples else 0
-
-    def summary(self) -> dict[str, Any]:
-        """Return the act's part of demo.json."""
-        return {
-            "revision": self.revision,
-            "outcome": self.outcome,
-            "seconds": self.seconds,
-            "candidateRequests": self.candidate_requests,
-            "decidingCheck": self.deciding_check,
-            "lostRequests": self.lost_requests,
-        }
-
-    def written(self) -> dict[str, Any]:
-        """Return all of it, for timeline.json."""
-        return asdict(self)
+    """Requests that no model answered, since the release began."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """The callers' counts when an act began, to be subtracted."""
+class Ending:
+    """How a release was decided."""
 
-    answers: int
+    outcome: str
+    """Promoted or RolledBack."""
+    reason: str
+    check: str
+    seconds: float
+    """From `kubectl apply` to the decision."""
+    candidate_requests: int
+    """Requests that the released revision had answered by then, as the passengers counted them."""
+    lost: int
+    """Until the revision that went was gone."""
+    first_candidate_seconds: float
+    """From `kubectl apply` to the first answer of the released revision."""
+    verdict_to_last_request_milliseconds: int
+    """From the decision to the last answer of the revision that lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """The release of one revision over another."""
+
+    revision: str
+    """Name, for example v2."""
+    over: str
+    """Name of the revision that serves."""
+    title: str
+    samples: tuple[Sample, ...] = ()
+    ending: Ending | None = None
+
+    def seen(self, sample: Sample) -> "Act":
+        """Return the act with one more sample."""
+        return replace(self, samples=(*self.samples, sample))
+
+    @property
+    def revision_hash(self) -> str:
+        """The released revision's hash, empty until it is known."""
+        return next((one.released.revision for one in reversed(self.samples) if one.released.revision), "")
+
+    @property
+    def over_hash(self) -> str:
+        """The serving revision's hash, empty until it is known."""
+        return next((one.served.revision for one in self.samples if one.served.revision), "")
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended as the example promises, and no request was lost."""
+        return (
+            self.ending is not None
+            and (self.ending.outcome, self.ending.check) == EXPECTED[self.revision]
+            and not self.ending.lost
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Return the act's part of demo.json."""
+        if self.ending is None:
+            return {"revision": self.revision, "outcome": ""}
+        return {
+            "revision": self.revision,
+            "outcome": self.ending.outcome,
+            "seconds": self.ending.seconds,
+            "candidateRequests": self.ending.candidate_requests,
+            "decidingCheck": self.ending.check,
+            "lostRequests": self.ending.lost,
+            "firstCandidateSeconds": self.ending.first_candidate_seconds,
+            "verdictToLastRequestMilliseconds": self.ending.verdict_to_last_request_milliseconds,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What was so when a release began: all counts are from here."""
+
+    applied: float
+    """Seconds since the epoch."""
+    served: str
+    """Hash of the revision that served."""
+    ended: int
+    """Releases in the history."""
+    requests: int
     lost: int
 
 
-def look(seconds: float, found: dict[str, Any], heard: dict[str, Any], before: Heard, stable_before: str) -> Sample:
-    """Make a sample of a ModelDeployment and the callers' report.
+def look(release: Release, now: float, found: Report, heard: Report) -> Sample:
+    """Make a sample of a ModelDeployment and the replay client's last line.
 
     Args:
-        seconds: since `kubectl apply`.
-        found: the resource.
-        heard: the callers' last line.
-        before: what they had counted when the act began.
-        stable_before: hash of the revision that served when the act began.
+        release: What was so when it began.
+        now: Seconds since the epoch.
+        found: The ModelDeployment.
+        heard: What the passengers have got.
     """
     status = found.get("status", {})
-    candidate, stable = status.get("candidate", {}), status.get("stable", {})
-    promoted = stable.get("revision", stable_before) != stable_before
-    own = stable.get("revision", "") if promoted else candidate.get("revision", "")
-    answers = heard.get("revisions", {}).get(own, {}).get("answered", 0) if own else 0
+    weights = {one["revision"]: one["weight"] for one in (status.get("stable"), status.get("candidate")) if one}
+    released = _released(release, status)
     return Sample(
-        seconds=round(seconds, 2),
+        seconds=round(now - release.applied, 2),
         stage=status.get("stage", ""),
-        candidate=candidate.get("revision", ""),
-        weight=stable.get("weight", 0) if promoted else candidate.get("weight", 0),
-        step=candidate.get("step", 0),
-        checks=tuple(_evidence(check) for check in status.get("checks", [])),
-        candidate_answers=answers,
-        answers=heard.get("answered", 0) - before.answers,
-        lost=heard.get("lost", 0) - before.lost,
+        step=(status.get("candidate") or {}).get("step", 0),
+        steps=len(found["spec"]["strategy"]["canary"]["steps"]),
+        released=_arm(released, weights, heard),
+        served=_arm(release.served, weights, heard),
+        checks=tuple(_evidence(check) for check in status.get("checks", [])) if released else (),
+        requests=heard.get("answered", 0) - release.requests,
+        lost=heard.get("lost", 0) - release.lost,
     )
 
 
-def _evidence(check: dict[str, Any]) -> Evidence:
-    harm, harm_limit = _of(check.get("harmEvidence", ""))
-    safety, safety_limit = _of(check.get("safetyEvidence", ""))
-    return Evidence(check["name"], check["verdict"], check.get("reason", ""), harm, harm_limit, safety, safety_limit)
+def over(release: Release, found: Report) -> bool:
+    """Say whether the release has been decided and carried out."""
+    status = found.get("status", {})
+    return status.get("stage") in {"Stable", "RolledBack"} and len(status.get("history", [])) > release.ended
+
+
+def end(release: Release, samples: Sequence[Sample], found: Report, heard: Report) -> Ending:
+    """Read how a release ended from its samples, the newest entry of the history and the last report."""
+    entry = found["status"]["history"][0]
+    promoted = entry["outcome"] == "Promoted"
+    decided = datetime.fromisoformat(entry["endTime"]).timestamp()
+    counts = [one.released.answered for one in samples if one.seconds <= decided - release.applied]
+    answers = heard.get("revisions", {})
+    first = answers.get(entry["revision"], {}).get("firstAnswer", 0) / 1000
+    last = answers.get(release.served if promoted else entry["revision"], {}).get("lastAnswer", 0) / 1000
+    checks = [_evidence(check) for check in found["status"].get("checks", [])]
+    weakest = min(checks, key=lambda one: one.safety / (one.safety_limit or 1), default=None)
+    return Ending(
+        outcome=entry["outcome"],
+        reason=entry.get("reason", ""),
+        check=entry.get("worstCheck") or (weakest.name if weakest else ""),
+        seconds=round(decided - release.applied, 1),
+        candidate_requests=counts[-1] if counts else 0,
+        lost=heard.get("lost", 0) - release.lost,
+        first_candidate_seconds=round(first - release.applied, 1) if first else 0.0,
+        verdict_to_last_request_milliseconds=round(1000 * (last - decided)) if last else 0,
+    )
+
+
+def _released(release: Release, status: Report) -> str:
+    """Return the hash of the revision that is being released, wherever it stands by now."""
+    ended = status.get("history", [])
+    if len(ended) > release.ended:
+        return str(ended[0]["revision"])
+    return str((status.get("candidate") or {}).get("revision", ""))
+
+
+def _arm(revision: str, weights: Mapping[str, int], heard: Report) -> Arm:
+    answers = heard.get("revisions", {}).get(revision, {})
+    failed = sum(count for code, count in answers.get("statuses", {}).items() if code.startswith("5"))
+    return Arm(revision, weights.get(revision, 0), answers.get("answered", 0), failed)
+
+
+def _evidence(check: Report) -> Evidence:
+    harm, safety = _of(check.get("harmEvidence", "")), _of(check.get("safetyEvidence", ""))
+    return Evidence(check["name"], check["verdict"], check.get("reason", ""), *harm, *safety)
 
 
 def _of(text: str) -> tuple[float, float]:
-    """Read `5.1 of 100`; nothing said is the start, where every score is 1."""
+    """Read `5.1 of 100`; zeros where nothing was counted."""
     reached, _, limit = text.partition(" of ")
-    try:
-        return float(reached), float(limit)
-    except ValueError:
-        return 1.0, 1.0
+    return (float(reached), float(limit)) if limit else (0.0, 0.0)
+
+
+def save(acts: Sequence[Act], path: Path) -> None:
+    """Write acts as JSON."""
+    path.write_text(json.dumps({"acts": [asdict(act) for act in acts]}) + "\n")
+
+
+def load(path: Path) -> tuple[Act, ...]:
+    """Read what `save` wrote."""
+    return tuple(_act(one) for one in json.loads(path.read_text())["acts"])
+
+
+def _act(raw: dict[str, Any]) -> Act:
+    ending = Ending(**raw["ending"]) if raw["ending"] else None
+    return Act(**raw | {"samples": tuple(_sample(one) for one in raw["samples"]), "ending": ending})
+
+
+def _sample(raw: dict[str, Any]) -> Sample:
+    arms = {name: Arm(**raw[name]) for name in ("released", "served")}
+    return Sample(**raw | arms | {"checks": tuple(Evidence(**one) for one in raw["checks"])})
