@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import secrets
 import socket
 import statistics
 import subprocess
@@ -62,9 +63,12 @@ def model(work: float) -> Iterator[int]:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port below those that the kernel gives to clients, or one of them could take it before Envoy does."""
+    while True:
+        port = secrets.randbelow(12_000) + 20_000
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextlib.contextmanager

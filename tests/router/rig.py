@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import re
+import secrets
 import socket
 import subprocess
 import sys
@@ -34,12 +35,19 @@ T = TypeVar("T")
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on; all are held until all are known, so that they differ."""
+    """Return ports that nobody listens on; all are held until all are known, so that they differ.
+
+    They lie below the range from which the kernel gives ports to clients: one of those would be taken, now and then, by
+    a connection of the test's own before the server has it.
+    """
+    found: list[int] = []
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        while len(found) < count:
+            each, port = stack.enter_context(socket.socket()), secrets.randbelow(12_000) + 20_000
+            with contextlib.suppress(OSError):
+                each.bind(("127.0.0.1", port))
+                found.append(port)
+    return found
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:

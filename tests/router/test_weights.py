@@ -11,13 +11,17 @@ def users(count: int) -> list[dict[str, str]]:
     return [{"x-user-id": f"user-{number}"} for number in range(count)]
 
 
-def test_requests_are_split_as_asked_within_three_sigma(rig: Rig) -> None:
+# Each request is drawn by Envoy's own dice, so a bound of three sigma would be broken by chance now and then. Four sigma of
+# 16/9 as many requests are as narrow a share, and broken once in sixteen thousand runs.
+
+
+def test_requests_are_split_as_asked(rig: Rig) -> None:
     rig.model(A), rig.model(B)
     rig.start({A: 20, B: 80})
-    total = 6000
+    total = 10_800
     counts = Counter(answer.revision for answer in rig.post_many([{}] * total))
     assert counts.total() == counts[A] + counts[B] == total
-    assert abs(counts[A] - 0.2 * total) < 3 * sqrt(total * 0.2 * 0.8)
+    assert abs(counts[A] - 0.2 * total) < 4 * sqrt(total * 0.2 * 0.8)
 
 
 def test_a_user_keeps_the_revision_and_moves_one_way_when_its_weight_grows(rig: Rig) -> None:
@@ -51,5 +55,5 @@ def test_another_salt_chooses_other_users(rig: Rig) -> None:
 def test_requests_without_the_sticky_header_are_drawn_anew(rig: Rig) -> None:
     rig.model(A), rig.model(B)
     rig.start({A: 50, B: 50}, stickyHeader="x-user-id", salt="one")
-    counts = Counter(answer.revision for answer in rig.post_many([{}] * 1000))
-    assert abs(counts[A] - 500) < 3 * sqrt(250)
+    counts = Counter(answer.revision for answer in rig.post_many([{}] * 1800))
+    assert abs(counts[A] - 900) < 4 * sqrt(450)
