@@ -34,7 +34,10 @@ def sandboxed(project: Path, console: Console, *, keep: bool) -> Iterator[Shop]:
     """
     with ExitStack() as stack:
         with progress() as report:
-            stack.enter_context(cluster.running(LAYOUT, report))
+            cluster.check_down(LAYOUT)
+            # A callback, no context manager made of a generator: one that is let go of runs its end all the same.
+            stack.callback(cluster.down, LAYOUT)
+            cluster.up(LAYOUT, report)
             stack.callback(_let_nothing_interrupt)
             cluster.load_project(LAYOUT, project, report)
         config = f"--kubeconfig={LAYOUT.kubeconfig}"

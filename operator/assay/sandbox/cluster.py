@@ -34,7 +34,7 @@ ADDON_NAMESPACES = {"kube-system": ("coredns",), "monitoring": ("prometheus", "a
 @contextlib.contextmanager
 def running(layout: Layout, report: Report) -> Iterator[None]:
     """Bring a sandbox up for a while; whatever ends the while, an interrupt of `up` included, takes it down."""
-    _check_down(layout)
+    check_down(layout)
     try:
         up(layout, report)
         yield
@@ -42,7 +42,8 @@ def running(layout: Layout, report: Report) -> Iterator[None]:
         down(layout)
 
 
-def _check_down(layout: Layout) -> None:
+def check_down(layout: Layout) -> None:
+    """Raise a sentence where the sandbox is up."""
     if alive(layout):
         raise SandboxError(f"Sandbox {layout.name} is already up; `assay sandbox down --name {layout.name}` ends it.")
 
@@ -54,7 +55,7 @@ def up(layout: Layout, report: Report) -> None:
         SandboxError: The sandbox is up already, the machine lacks something, or a part died: its last lines.
     """
     machine.check()
-    _check_down(layout)
+    check_down(layout)
     down(layout)  # what a crash has left
     for name in programs.GO_PROGRAMS:
         programs.build_program(name, report)
