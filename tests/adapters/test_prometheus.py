@@ -115,15 +115,32 @@ def test_same_names_in_other_namespaces_are_other_deployments(metrics: Prometheu
     assert measured(metrics, "other")[0].labels["pod"] == "theirs"
 
 
-def test_samples_that_are_no_numbers_are_dropped_and_series_without_any_too(
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf"])
+def test_a_sample_that_is_no_number_makes_its_deployment_unknown_and_no_other(
+    metrics: PrometheusMetrics, server: Script, value: str
+) -> None:
+    spoilt = a_series(values=((1.0, "4"), (2.0, value)), pod="b")
+    server.says(200, answer(a_series(pod="a"), spoilt, a_series(deployment="fares", pod="c")))
+
+    found = metrics.series(QUERY, "shop", "flights")
+
+    assert found == Missing("envoy_cluster_upstream_rq_xx of pod b is no number")
+    assert measured(metrics, deployment="fares")
+
+
+def test_history_is_asked_for_one_deployment_at_half_minutes_and_never_shared(
     metrics: PrometheusMetrics, server: Script
 ) -> None:
-    values = ((1.0, "NaN"), (2.0, "+Inf"), (3.0, "-Inf"), (4.0, "5"))
-    server.says(200, answer(a_series(values=values, pod="a"), a_series(values=((1.0, "NaN"),), pod="b")))
+    server.says(200, answer(a_series(pod="a")))
+    query = Query("m", (("verdict", "bad"),), history=True)
 
-    found = measured(metrics)
+    for deployment in ("flights", "flights", "fares"):
+        metrics.series(query, "shop", deployment)
 
-    assert [(one.labels["pod"], one.samples) for one in found] == [("a", ((4.0, 5.0),))]
+    assert asked(server) == [
+        f'm{{assay_deployment!="",verdict="bad",namespace="shop",assay_deployment="{deployment}"}}[1h:30s]'
+        for deployment in ("flights", "flights", "fares")
+    ]
 
 
 def test_series_that_belong_to_nobody_are_left_out(metrics: PrometheusMetrics, server: Script) -> None:

@@ -20,10 +20,11 @@ from assay.core.errors import InvalidSpec
 from assay.core.names import METRIC_DEPLOYMENT
 
 TIMEOUT_SECONDS = 5
+HISTORY = "[1h:30s]"  # a subquery: one sample per step, all series at the same instants
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
-Fleet: TypeAlias = Mapping[tuple[str, str], tuple[Series, ...]]
+Fleet: TypeAlias = Mapping[tuple[str, str], tuple[Series, ...] | Missing]
 """(namespace, ModelDeployment) -> its pods' series."""
 
 
@@ -78,7 +79,7 @@ class PrometheusMetrics:
 
     def series(self, query: Query, namespace: str, deployment: str) -> tuple[Series, ...] | Missing:
         """Return the raw samples of one ModelDeployment's pods; empty where there are none."""
-        fleet = self._fleet(query)
+        fleet = self._ask(_own(query, namespace, deployment)) if query.history else self._fleet(query)
         return fleet if isinstance(fleet, Missing) else fleet.get((namespace, deployment), ())
 
     def close(self) -> None:
@@ -127,7 +128,7 @@ def _is_http(url: str) -> bool:
 
 
 def promql(query: Query, window: int) -> str:
-    """Return the range selector that reads a counter's raw samples of all ModelDeployments.
+    """Return the range selector that reads a counter's samples of all ModelDeployments that `match` leaves.
 
     Only series of pods that belong to a ModelDeployment are read, whatever the metric's name.
 
@@ -140,7 +141,13 @@ def promql(query: Query, window: int) -> str:
         if not _LABEL.fullmatch(label):
             raise ValueError(f"{label!r} is no label name")
     pairs = ",".join([f'{METRIC_DEPLOYMENT}!=""', *(f'{label}="{_escaped(value)}"' for label, value in query.match)])
-    return f"{query.metric}{{{pairs}}}[{window}s]"
+    return f"{query.metric}{{{pairs}}}{HISTORY if query.history else f'[{window}s]'}"
+
+
+def _own(query: Query, namespace: str, deployment: str) -> Query:
+    """Return the query for one ModelDeployment alone: an hour of the whole fleet would be too much."""
+    mine = (("namespace", namespace), (METRIC_DEPLOYMENT, deployment))
+    return Query(query.metric, (*query.match, *mine), history=True)
 
 
 def _escaped(value: str) -> str:
@@ -149,12 +156,22 @@ def _escaped(value: str) -> str:
 
 
 def _grouped(found: list[Any]) -> Fleet:
-    """Sort a range vector by ModelDeployment; drop samples that are not numbers, and series that have none."""
+    """Sort a range vector by ModelDeployment.
+
+    A sample that is no number makes all that belong to it unknown: left out, a counter of bad events would read as 0.
+    """
     fleet: dict[tuple[str, str], list[Series]] = defaultdict(list)
+    spoilt: dict[tuple[str, str], Missing] = {}
     for one in found:
         labels = {str(label): str(value) for label, value in one["metric"].items()}
-        numbers = ((float(at), float(value)) for at, value in one["values"])
-        samples = tuple((at, value) for at, value in numbers if math.isfinite(value))
-        if samples and labels.get("namespace") and labels.get(METRIC_DEPLOYMENT):
-            fleet[labels["namespace"], labels[METRIC_DEPLOYMENT]].append(Series(labels, samples))
-    return {place: tuple(series) for place, series in fleet.items()}
+        samples = tuple((float(at), float(value)) for at, value in one["values"])
+        place = labels.get("namespace", ""), labels.get(METRIC_DEPLOYMENT, "")
+        if not all(place):
+            continue
+        if not all(math.isfinite(value) for _, value in samples):
+            spoilt[place] = Missing(
+                f"{labels.get('__name__', 'a counter')} of pod {labels.get('pod', '')} is no number"
+            )
+        elif samples:
+            fleet[place].append(Series(labels, samples))
+    return {place: tuple(series) for place, series in fleet.items()} | spoilt
