@@ -55,6 +55,7 @@ class Wrong:
     """What both say."""
 
 
+ACCURACY = {"name": "accuracy", "preset": "accuracy", "labelDelaySeconds": 60}
 OUTCOMES = {"metric": "assay_outcomes_total"}
 ONE_DECIMAL = 'must be a decimal in quotes between 0 and 1, neither included, such as "0.05"'
 
@@ -142,6 +143,23 @@ WRONG = {
         "spec.analysis",
         "deadlineSeconds must be greater than warmupSeconds",
     ),
+    "deadline before the labels": Wrong(
+        with_checks(ACCURACY, {**ACCURACY, "name": "b", "labelDelaySeconds": 541}, deadlineSeconds=600),
+        "spec.analysis",
+        "plus the longest labelDelaySeconds",
+    ),
+    "accuracy without an age": Wrong(
+        with_check(preset="accuracy"), "spec.analysis.checks[0]", "labelDelaySeconds must be given"
+    ),
+    "age of errors": Wrong(
+        with_check(labelDelaySeconds=60), "spec.analysis.checks[0]", "labelDelaySeconds and minCoverage belong to"
+    ),
+    "coverage of errors": Wrong(
+        with_check(minCoverage="0.9"), "spec.analysis.checks[0]", "labelDelaySeconds and minCoverage belong to"
+    ),
+    "coverage of nothing": Wrong(
+        with_checks({**ACCURACY, "minCoverage": "0"}), "spec.analysis.checks[0].minCoverage", ONE_DECIMAL
+    ),
     "name of a check": Wrong(
         with_checks({"name": "Errors!", "preset": "error-ratio"}), "spec.analysis.checks[0].name", "lower-case letters"
     ),
@@ -179,9 +197,10 @@ REFUSED = {
     "number in quotes": written(replicas="3"),
     "fraction of a pod": written(replicas=1.5),
     "no pod": written(replicas=0),
+    "age of nothing": with_checks({**ACCURACY, "labelDelaySeconds": 0}),
     "flag in quotes": with_check(required="true"),
     "decimal without quotes": with_check(limit=0.05),
-    "unknown preset": with_check(preset="accuracy"),
+    "unknown preset": with_check(preset="recall"),
     "enum in lower case": with_checks({"name": "errors", "preset": "error-ratio"}, onNoData="hold"),
     "no container": written(template={"spec": {"containers": []}}),
     "container without a name": written(template={"spec": {"containers": [{"image": "flights:1"}]}}),
@@ -245,7 +264,10 @@ def label_matches(draw: st.DrawFn) -> Manifest:
 @st.composite
 def checks(draw: st.DrawFn) -> Manifest:
     found: Manifest = {"name": draw(st.sampled_from(["errors", "latency", "a", "b", "c", "d", "a-", "c" * 53]))}
-    _maybe(draw, found, "preset", ["error-ratio"], ["errors"])
+    _maybe(draw, found, "preset", ["error-ratio", "accuracy"], ["errors"])
+    if found.get("preset") == "accuracy" or draw(st.integers(0, 9)) == 0:
+        _maybe(draw, found, "labelDelaySeconds", [1, 60], [0, "60"])
+        _maybe(draw, found, "minCoverage", *CHANCE)
     if "preset" not in found or draw(st.integers(0, 9)) == 0:
         found["proportion"] = {"bad": draw(label_matches()), "total": draw(label_matches())}
     if draw(st.integers(0, 3)) == 0:

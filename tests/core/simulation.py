@@ -12,8 +12,16 @@ from assay.api.base import Condition, Manifest
 from assay.api.modeldeployment import ModelDeployment, ModelDeploymentStatus, Stage
 from assay.core import rollout
 from assay.core.decision import Decision, Ensure, Listing, Missing, Needs, Note, Query, Ref, Remove, Seen, Series
-from assay.core.names import COMPONENT_LABEL, DEPLOYMENT_LABEL, REQUESTS_METRIC, REVISION_LABEL, SPLIT_KEY
+from assay.core.names import (
+    COMPONENT_LABEL,
+    DEPLOYMENT_LABEL,
+    OUTCOMES_METRIC,
+    REQUESTS_METRIC,
+    REVISION_LABEL,
+    SPLIT_KEY,
+)
 from assay.core.revisions import revision_of
+from core.labels import OUTCOMES, Labels
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = 60.0
@@ -51,6 +59,10 @@ class Cluster:
     """Model version -> rate of answers 5xx."""
     rate: float = 200.0
     """Requests per second."""
+    wrong: dict[str, float] = field(default_factory=dict)
+    """Model version -> rate of predictions that turn out wrong."""
+    labels: Labels = field(default_factory=Labels)
+    """When labels come, and how the models' pods count them."""
     broken: set[str] = field(default_factory=set)
     """Model versions whose pods never become ready."""
     deaf: set[str] = field(default_factory=set)
@@ -196,6 +208,7 @@ class Cluster:
             self._start_pods()
             self._acknowledge()
             self._serve(step)
+            self._ripen()
 
     def _ensure(self, manifest: Manifest) -> None:
         key = manifest["kind"], manifest["metadata"]["name"]
@@ -277,27 +290,55 @@ class Cluster:
                 bad = share * self._error_rate(revision)
                 self._counts[pod][revision, "5"] += bad
                 self._counts[pod][revision, "2"] += share - bad
-            self._history[pod].append((self.now.timestamp(), dict(self._counts[pod])))
-            del self._history[pod][: -int(WINDOW * 2)]
+                if self.ready(revision):
+                    version = self.version(revision)
+                    self.labels.predict(revision, version, self.now.timestamp(), share, self.wrong.get(version, 0.1))
+            self._record(pod)
+
+    def _ripen(self) -> None:
+        """Each revision's predictions are counted by one pod."""
+        for revision in self.models():
+            self.labels.ripen(revision, self.now.timestamp(), self._counts[f"{NAME}-{revision}"])
+            self._record(f"{NAME}-{revision}")
+
+    def _record(self, pod: str) -> None:
+        self._history[pod].append((self.now.timestamp(), dict(self._counts[pod])))
+        del self._history[pod][: -int(WINDOW * 2)]
+
+    def restart(self, version: str) -> None:
+        """A model's pod begins anew: its counters are at zero, its predictions forgotten."""
+        revision = self.revision(version)
+        self._counts[f"{NAME}-{revision}"].clear()
+        self.labels.forget(revision)
 
     def _error_rate(self, revision: str) -> float:
         if self.ready(revision) == 0:
             return 1.0
-        image = self.models()[revision]["spec"]["template"]["spec"]["containers"][0]["image"]
-        return self.errors.get(image.partition(":")[2], 0.01)
+        return self.errors.get(self.version(revision), 0.01)
+
+    def version(self, revision: str) -> str:
+        """The model version of a revision that has pods."""
+        image: str = self.models()[revision]["spec"]["template"]["spec"]["containers"][0]["image"]
+        return image.partition(":")[2]
 
     def _series(self, query: Query) -> tuple[Series, ...] | Missing:
         if self.blind:
             return Missing("Prometheus did not answer.")
-        assert query.metric == REQUESTS_METRIC
+        label = {REQUESTS_METRIC: "envoy_response_code_class", OUTCOMES_METRIC: "outcome"}[query.metric]
+        if label == "outcome" and query.match != (("age_seconds", str(self.labels.age)),):
+            return ()
         found: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
         for pod, history in self._history.items():
             for at, counts in history:
                 for (revision, code), value in counts.items():
-                    if value >= 1 and at >= self.now.timestamp() - WINDOW:
+                    if (
+                        (code in OUTCOMES) is (label == "outcome")
+                        and value >= 1
+                        and at >= self.now.timestamp() - WINDOW
+                    ):
                         found[pod, revision, code].append((at, float(int(value))))
         return tuple(
-            Series({"pod": pod, "assay_revision": revision, "envoy_response_code_class": code}, tuple(samples))
+            Series({"pod": pod, "assay_revision": revision, label: code}, tuple(samples))
             for (pod, revision, code), samples in found.items()
         )
 

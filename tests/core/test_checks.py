@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.api.base import Verdict
@@ -268,6 +268,108 @@ def test_a_margin_that_leaves_no_room_is_no_data_in_a_sentence(threshold: dict[s
 
     assert status.verdict is Verdict.NO_DATA
     assert "`margin` leaves no room for anything worse at the stable revision's rate of 0.999999" in status.reason
+
+
+AGED = Query("assay_outcomes_total", (("age_seconds", "60"),))
+
+
+def labelled(at: float, candidate: tuple[int, ...], stable: tuple[int, ...]) -> Found:
+    """(correct, wrong, unlabelled) that one pod of each revision has counted."""
+    found = []
+    for revision, numbers in ((ARMS.candidate, candidate), (ARMS.stable, stable)):
+        for outcome, value in zip(("correct", "wrong", "unlabelled"), numbers, strict=True):
+            labels = {"pod": revision, "assay_revision": revision, "outcome": outcome}
+            found.append(Series(labels, ((at, float(value)),)))
+    return {AGED: tuple(found)}
+
+
+def judged(check: Check, *looks: tuple[tuple[int, int, int], tuple[int, int, int]]) -> CheckStatus:
+    """The state after looks at the outcomes that were counted since the baseline, at which each counter was at 1."""
+    status = checks.begin(check, a_trial(check))
+    for index, (candidate, stable) in enumerate((((0, 0, 0), (0, 0, 0)), *looks)):
+        at = 100.0 + 10 * index
+        one, other = (tuple(number + 1 for number in numbers) for numbers in (candidate, stable))
+        status = checks.look(check, status, labelled(at, one, other), a_trial(check, at=at))
+    return status
+
+
+def an_accuracy(**changes: Any) -> Check:
+    return a_check(name="accuracy", preset="accuracy", labelDelaySeconds=60, **changes)
+
+
+def test_accuracy_reads_the_outcomes_of_its_own_age_and_calls_them_wrong() -> None:
+    assert measures.queries([an_accuracy()]) == (AGED,)
+
+    status = judged(an_accuracy(), ((540, 60, 0), (4860, 540, 100)))
+
+    assert status.reason.startswith(
+        "Candidate 60 wrong / 600, stable 540 / 5400 (odds ratio 1); labelled 1 of candidate, 0.982 of stable; "
+    )
+    assert (status.totals, status.labels) == ([600, 60, 5400, 540], [600, 0, 5400, 100])
+
+
+def test_samples_count_once_the_first_predictions_that_count_are_of_age() -> None:
+    check = an_accuracy()
+    early, late = (a_trial(check, at=at, floor=0.0) for at in (60.0, 61.0))
+    status = checks.begin(check, early)
+
+    waiting = checks.look(check, status, labelled(60, (10, 0, 0), (10, 0, 0)), early)
+
+    assert waiting.reason == "The labels of the first predictions that count ripen until 1970-01-01T00:01:00.000Z."
+    assert (waiting.counters, waiting.missed_looks) == ([], 0)
+    assert checks.look(check, status, labelled(61, (10, 0, 0), (10, 0, 0)), late).counters
+
+
+def test_below_the_least_coverage_nothing_is_added_to_the_evidence_and_five_looks_are_no_data() -> None:
+    looks = [*(((60 * n, 10 * n, 40 * n), (95 * n, 5 * n, 0)) for n in range(1, 7))]
+
+    first, later = judged(an_accuracy(), *looks[:1]), judged(an_accuracy(), *looks[:5])
+
+    told = f"0.636 of 110 predictions of the candidate {ARMS.candidate} had a label after 60 s, and minCoverage is 0.8."
+    assert first.reason == f"Nothing could be measured in this look: {told}"
+    assert (first.verdict, first.requests, first.missed_looks) == (Verdict.UNDECIDED, 0, 1)
+    assert (later.verdict, later.totals, later.harm.score) == (Verdict.NO_DATA, [0] * 4, 1.0)
+
+
+def test_so_few_predictions_that_their_share_is_chance_are_never_no_data() -> None:
+    looks = [*(((2 * n, 0, 3 * n), (100 * n, 0, 0)) for n in range(1, 10))]
+
+    status = judged(an_accuracy(), *looks)
+
+    assert (status.verdict, status.requests, status.missed_looks) == (Verdict.UNDECIDED, 0, 1)
+    assert judged(an_accuracy(), *looks, ((100, 0, 35), (2000, 0, 0))).verdict is Verdict.UNDECIDED
+
+
+def test_a_candidate_is_not_promoted_on_a_pass_after_which_labels_stay_away() -> None:
+    well = ((9000, 1000, 0), (9000, 1000, 0))
+    status = judged(an_accuracy(), well)
+
+    assert status.verdict is Verdict.PASS
+    after = judged(an_accuracy(), well, *(((9000, 1000, 5000 + n), (9000 + n, 1000, 0)) for n in range(5)))
+    assert after.verdict is Verdict.NO_DATA
+
+
+def test_a_step_counts_labels_and_requests_anew() -> None:
+    begun = checks.begin_step(judged(an_accuracy(), ((540, 60, 0), (4860, 540, 100))))
+
+    assert (begun.labels, begun.step_requests, begun.requests) == ([], 0, 600)
+
+
+@given(st.lists(st.tuples(*[st.tuples(*[st.integers(0, 60)] * 3)] * 2), min_size=1, max_size=8))
+@settings(deadline=None)
+def test_no_verdict_rests_on_fewer_labels_than_were_asked_for(
+    grown: list[tuple[tuple[int, int, int], tuple[int, int, int]]],
+) -> None:
+    looks, sums = [], [0] * 6
+    for candidate, stable in grown:
+        sums = [a + b for a, b in zip(sums, (*candidate, *stable), strict=True)]
+        looks.append(((sums[0], sums[1], sums[2]), (sums[3], sums[4], sums[5])))
+
+    before, status = judged(an_accuracy(), *looks[:-1]), judged(an_accuracy(), *looks)
+
+    enough = all(5 * (one[0] + one[1]) >= 4 * sum(one) for one in looks[-1])
+    assert enough or (status.totals, status.harm, status.safety) == (before.totals, before.harm, before.safety)
+    assert enough or status.verdict is Verdict.FAIL or status.missed_looks > 0
 
 
 @given(

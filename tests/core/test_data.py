@@ -115,8 +115,8 @@ def test_a_step_asks_for_its_own_pass_where_the_gate_says_so(cluster: Cluster) -
 
 
 def test_half_of_the_harm_evidence_keeps_a_candidate_in_its_step_unless_the_gate_is_time(cluster: Cluster) -> None:
-    half = CheckStatus(name="errors", verdict=Verdict.UNDECIDED, harm=ProcessState(score=50.0))
-    less = CheckStatus(name="errors", verdict=Verdict.UNDECIDED, harm=ProcessState(score=49.9))
+    seen = CheckStatus(name="errors", verdict=Verdict.UNDECIDED, step_requests=1)
+    half, less = (seen.model_copy(update={"harm": ProcessState(score=score)}) for score in (50.0, 49.9))
     evidence, time = (a_spec("2", analysis__gate=gate) for gate in ("Evidence", "Time"))
 
     cluster.apply(evidence)

@@ -148,6 +148,44 @@ def test_bad_events_of_another_scrape_are_no_measurement() -> None:
     assert isinstance(evidence.read(Events(bad, total), ARMS), Missing)
 
 
+def outcomes(*scrapes: tuple[float, int, int, int]) -> Events:
+    """A pod of the candidate that counts (correct, wrong, unlabelled) predictions at its scrapes."""
+    correct, wrong, unlabelled = (
+        Series({"pod": "p", "assay_revision": ARMS.candidate, "outcome": name}, tuple((one[0], one[place]) for one in scrapes))
+        for place, name in ((1, "correct"), (2, "wrong"), (3, "unlabelled"))
+    )  # fmt: skip
+    return Events((wrong,), (correct, wrong), (unlabelled,))
+
+
+def test_predictions_without_a_label_are_counted_beside_the_look() -> None:
+    known = counted(outcomes((10, 90, 10, 5))).counters
+
+    found = counted(outcomes((10, 90, 10, 5), (20, 140, 13, 25)), known)
+
+    assert (found.look, found.unlabelled) == (Look(53, 3, 0, 0), (20, 0))
+    assert found.counters[0].unlabelled == [0, 25]
+
+
+@pytest.mark.parametrize("window", [((10, 90, 10, 500),), ()])
+def test_a_reset_that_shows_in_the_unlabelled_alone_is_one_of_all_three_counters(
+    window: tuple[tuple[float, int, int, int], ...],
+) -> None:
+    known = counted(outcomes((10, 90, 10, 500))).counters
+
+    found = counted(outcomes(*window, (20, 140, 13, 4)), known)
+
+    # All that the new life shows, where the last look's scrape is still there; else nothing: 50 more would be made up.
+    assert (found.look, found.unlabelled) == ((Look(153, 13, 0, 0), (4, 0)) if window else (Look(0, 0, 0, 0), (0, 0)))
+
+
+def test_a_pod_that_has_only_predictions_without_a_label_was_seen() -> None:
+    only = Series({"pod": "p", "assay_revision": ARMS.candidate}, ((20, 7),))
+
+    found = counted(Events((), (), (only,)))
+
+    assert (found.candidate_seen, found.stable_seen) == (True, False)
+
+
 def test_more_bad_events_than_events_are_no_measurement() -> None:
     bad, total = (series("p", ARMS.stable, (20, 11)),), (series("p", ARMS.stable, (20, 10)),)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from assay.api.base import DECIMAL, Decimal, Flag, Fraction, Model, Name, Probability
+from assay.api.base import DECIMAL, Decimal, Flag, Fraction, Integer, Model, Name, Probability
 from assay.api.rules import KeysMatch, Matches, NamedList, Rule
 
 MetricName = Annotated[
@@ -21,6 +21,7 @@ LabelMatches = Annotated[
 
 DEFAULT_TOLERANCE = "0.10"  # relative
 DEFAULT_MARGIN = "0.50"  # relative
+DEFAULT_COVERAGE = "0.8"
 OWN_LABELS = ("namespace", "pod", "assay_deployment", "assay_revision", "assay_via")
 
 
@@ -80,6 +81,10 @@ class CheckPreset(StrEnum):
     """Ready-made checks."""
 
     ERROR_RATIO = "error-ratio"
+    ACCURACY = "accuracy"
+
+
+_ACCURACY = f"(has(self.preset) && self.preset == '{CheckPreset.ACCURACY}')"
 
 
 def _unlike(field: str, unit: str) -> str:
@@ -136,14 +141,28 @@ class Check(Model):
             f"({_unlike('tolerance', 'absolute')} ? 0.0 : {_number('tolerance', 'absolute', '0')})",
             _absolute_margin_is_wider,
         ),
+        Rule(
+            "labelDelaySeconds must be given with preset accuracy: how old a prediction is when its label is looked at",
+            f"!{_ACCURACY} || has(self.labelDelaySeconds)",
+            lambda one: one.preset is not CheckPreset.ACCURACY or one.label_delay_seconds is not None,
+        ),
+        Rule(
+            "labelDelaySeconds and minCoverage belong to preset accuracy: leave them out of any other check",
+            f"{_ACCURACY} || !(has(self.labelDelaySeconds) || has(self.minCoverage))",
+            lambda one: one.preset is CheckPreset.ACCURACY or not (one.label_delay_seconds or one.min_coverage),
+        ),
     )
 
     name: Name
     """Name of the check, unique in the resource."""
     preset: CheckPreset | None = None
-    """A ready-made metric: error-ratio is the share of answers 5xx. Exactly one of preset or proportion."""
+    """A ready-made metric: error-ratio is the share of answers 5xx; accuracy judges the share of labelled predictions that were wrong. Exactly one of preset or proportion."""
     proportion: Proportion | None = None
     """A metric of your own. Exactly one of preset or proportion."""
+    label_delay_seconds: Annotated[Integer, Field(ge=1, le=2_592_000)] | None = None
+    """Preset accuracy: each prediction counts once, when it is so old; a label that comes later is none. The model server must count at this age."""
+    min_coverage: Probability | None = None
+    """Preset accuracy: below this share of labelled predictions, in either revision, nothing is judged. Default 0.8."""
     tolerance: Threshold | None = None
     """Worse than stable by more than this is harm and rolls back. Default relative 0.10. Not together with limit."""
     margin: Threshold | None = None

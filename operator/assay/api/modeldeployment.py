@@ -106,9 +106,13 @@ class Analysis(Model):
             lambda one: any(check.required for check in one.checks),
         ),
         Rule(
-            "deadlineSeconds must be greater than warmupSeconds, or nothing would be counted in time",
-            "self.deadlineSeconds > self.warmupSeconds",
-            lambda one: one.deadline_seconds > one.warmup_seconds,
+            "deadlineSeconds must be greater than warmupSeconds plus the longest labelDelaySeconds,"
+            " or nothing would be counted in time",
+            "self.checks.all(check, self.deadlineSeconds > self.warmupSeconds +"
+            " (has(check.labelDelaySeconds) ? check.labelDelaySeconds : 0))",
+            lambda one: all(
+                one.deadline_seconds > one.warmup_seconds + (check.label_delay_seconds or 0) for check in one.checks
+            ),
         ),
     )
 

@@ -103,6 +103,8 @@ class CounterState(Model):
     """[bad, total] of the stable revision."""
     candidate: Integers
     """[bad, total] of the candidate."""
+    unlabelled: Integers = []
+    """[stable, candidate] predictions without a label in time; empty where the check has no labels."""
     series: Count = 0
     """Of how many series these are the sums."""
 
@@ -131,7 +133,11 @@ class CheckStatus(Model):
     safety_evidence: Text = ""
     """Evidence of safety, of the evidence that promotes: `12 of 20`."""
     requests: Count = 0
-    """Candidate requests that this check has counted."""
+    """Candidate requests that this check has counted; with labels, its labelled predictions."""
+    step_requests: Count = 0
+    """Those of the present step; without any, no next weight is given."""
+    labels: Integers = []
+    """[candidate labelled, candidate unlabelled, stable labelled, stable unlabelled] predictions of the present step."""
     odds: Annotated[list[float], Field(max_length=2)] = []
     """[tolerance, margin] as odds ratios; `absolute` is converted once, at the stable revision's rate before the rollout."""
     missed_looks: Count = 0

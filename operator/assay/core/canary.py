@@ -91,6 +91,8 @@ def ungated(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> str:
             return f"check {one.name} is {one.verdict}: {one.reason}"
         if one.missed_looks:
             return f"check {one.name} could not be measured at the last look: {one.reason}"
+        if gate is not Gate.TIME and one.step_requests == 0:
+            return f"check {one.name} has counted nothing at this step yet: {one.reason}"
         if gate is Gate.PASS and one.verdict is not Verdict.PASS:
             return f"check {one.name} has not passed at this step: {one.reason}"
         if gate is Gate.EVIDENCE and _half_harmed(spec, one, len(required)):

@@ -4,13 +4,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from assay.api.base import Verdict
-from assay.api.checks import DEFAULT_MARGIN, DEFAULT_TOLERANCE, Check, Threshold
+from assay.api.checks import DEFAULT_MARGIN, DEFAULT_TOLERANCE, Check, CheckPreset, Threshold
 from assay.api.modeldeployment import Analysis, CheckStatus, ProcessState
-from assay.core import evidence, measures
+from assay.core import coverage, evidence, measures
 from assay.core.decision import Missing
 from assay.core.evidence import Arms, Counted, Readings
 from assay.core.measures import Found
@@ -68,8 +68,8 @@ def begin(check: Check, trial: Trial) -> CheckStatus:
 def begin_step(status: CheckStatus) -> CheckStatus:
     """Begin safety anew: a candidate that was well at a lower weight may not be at this one. Harm is never begun anew."""
     verdict = status.verdict if status.verdict is Verdict.FAIL else Verdict.UNDECIDED
-    anew = {"safety": ProcessState(), "negligible": ProcessState(), "counters": [], "safety_evidence": ""}
-    return status.model_copy(update={**anew, "verdict": verdict, "missed_looks": 0})
+    anew = {"safety": ProcessState(), "negligible": ProcessState(), "counters": [], "safety_evidence": "", "labels": []}
+    return status.model_copy(update={**anew, "verdict": verdict, "missed_looks": 0, "step_requests": 0})
 
 
 def _definition(check: Check, trial: Trial) -> str:
@@ -93,18 +93,37 @@ def look(check: Check, status: CheckStatus, found: Found, trial: Trial) -> Check
     """Return the check's state after one look."""
     readings = measures.read(check, found, trial.arms)
     status, lacking = _with_odds(check, status, readings)
-    if trial.floor is None or trial.now.timestamp() <= trial.floor:
-        return status.model_copy(update={"reason": trial.waiting}) if status.verdict is Verdict.UNDECIDED else status
+    floor, waiting = _floor(check, trial)
+    if waiting:
+        return status.model_copy(update={"reason": waiting}) if status.verdict is Verdict.UNDECIDED else status
     if isinstance(readings, Missing):
         return _missed(check, status, trial, readings.reason)
     if lacking:
         return _missed(check, status, trial, lacking)
-    counted = evidence.count(status.counters, readings, trial.floor)
+    counted = evidence.count(status.counters, readings, floor)
+    status = coverage.added(check, status, counted)
+    kept = status if not counted.fresh else status.model_copy(update={"counters": list(counted.counters)})
     reason = _unmeasured(check, counted)
     if reason:
-        kept = status if not counted.fresh else status.model_copy(update={"counters": list(counted.counters)})
         return _missed(check, kept, trial, reason)
-    return _judged(check, _added(check, status, counted, trial), trial)
+    reason, beyond_chance = coverage.lacking(check, status, trial.arms)
+    if reason:
+        # Which predictions have a label may depend on how they turned out: nothing is added to the evidence.
+        return _missed(check, kept, trial, reason, in_a_row=beyond_chance)
+    return _judged(check, _added(check, kept, counted, trial), trial)
+
+
+def _floor(check: Check, trial: Trial) -> tuple[float, str]:
+    """Return from which second of the epoch on samples count, and why none does yet, or an empty string.
+
+    With labels, a sample shows what was predicted `labelDelaySeconds` before it, perhaps under another weight.
+    """
+    now = trial.now.timestamp()
+    if trial.floor is None or now <= trial.floor:
+        return now, trial.waiting
+    floor = trial.floor + (check.label_delay_seconds or 0)
+    ripe = moment(datetime.fromtimestamp(floor, UTC))
+    return floor, f"The labels of the first predictions that count ripen until {ripe}." if now <= floor else ""
 
 
 def _unmeasured(check: Check, counted: Counted) -> str:
@@ -165,8 +184,8 @@ def _rules(check: Check, status: CheckStatus, trial: Trial) -> Rules:
     )
 
 
-def _missed(check: Check, status: CheckStatus, trial: Trial, why: str) -> CheckStatus:
-    missed = status.missed_looks + 1
+def _missed(check: Check, status: CheckStatus, trial: Trial, why: str, *, in_a_row: bool = True) -> CheckStatus:
+    missed = status.missed_looks + 1 if in_a_row else 1
     status = status.model_copy(update={"missed_looks": missed})
     if status.odds or check.limit is not None:
         status = _judged(check, status, trial)
@@ -189,8 +208,8 @@ def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) ->
         "totals": [a + b for a, b in zip(totals, grown, strict=True)],
         "pooled": [effect.numerator, effect.denominator],
         "lattice": list(effect.logs),
-        "counters": list(counted.counters),
         "missed_looks": 0,
+        "step_requests": status.step_requests + seen.candidate_total,
         "last_look_time": moment(trial.now),
     }
     if rules.negligible is not None:
@@ -274,4 +293,5 @@ def _worded(check: Check, status: CheckStatus, rules: Rules) -> CheckStatus:
 
 def _noun(check: Check) -> str:
     """Return what the bad events of a check are called."""
-    return "bad" if check.preset is None else "errors"
+    nouns = {CheckPreset.ERROR_RATIO: "errors", CheckPreset.ACCURACY: "wrong"}
+    return "bad" if check.preset is None else nouns[check.preset]

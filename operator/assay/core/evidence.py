@@ -8,7 +8,7 @@ that cannot be trusted yields no number at all.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -21,14 +21,16 @@ MOST_TARGETS = 256  # counters that fit into status
 
 Pair: TypeAlias = tuple[int, int]
 """(bad, total)"""
-Numbers: TypeAlias = tuple[int, int, int, int]
-"""Stable's bad and total, the candidate's bad and total."""
+Numbers: TypeAlias = tuple[int, int, int, int, int, int]
+"""Stable's bad, total and unlabelled, the candidate's bad, total and unlabelled."""
 Target: TypeAlias = tuple[str, str]
 """(pod, digest of the labels `instance` and `job`): series of one target are scraped at the same instant."""
 Place: TypeAlias = tuple[int, int]
 """(index into `Numbers`, number of the series)"""
 
-NOTHING: Numbers = (0, 0, 0, 0)
+NOTHING: Numbers = (0, 0, 0, 0, 0, 0)
+BAD, TOTAL, UNLABELLED = 0, 1, 2  # places of stable's; the candidate's follow
+OF_CANDIDATE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Events:
 
     bad: tuple[Series, ...]
     total: tuple[Series, ...]
+    unlabelled: tuple[Series, ...] = ()
+    """Predictions whose label did not come in time; no part of `total`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +57,23 @@ class Reading:
 
     time: float
     """Seconds since the epoch, by Prometheus' clock."""
-    stable: Pair
-    candidate: Pair
+    numbers: Numbers
     series: Mapping[Place, int] = field(default_factory=dict)
-    """What the pairs are sums of."""
+    """What the numbers are sums of."""
 
     @property
-    def numbers(self) -> Numbers:
-        """All four, for comparisons and sums."""
-        return (*self.stable, *self.candidate)
+    def stable(self) -> Pair:
+        """Of the stable revision."""
+        return self.numbers[BAD], self.numbers[TOTAL]
+
+    @property
+    def candidate(self) -> Pair:
+        """Of the candidate."""
+        return self.numbers[OF_CANDIDATE + BAD], self.numbers[OF_CANDIDATE + TOTAL]
+
+    def shows(self, arm: int) -> bool:
+        """Return whether it tells of any event of stable (0) or of the candidate (`OF_CANDIDATE`)."""
+        return self.numbers[arm + TOTAL] + self.numbers[arm + UNLABELLED] > 0
 
 
 Readings: TypeAlias = Mapping[Target, tuple[Reading, ...]]
@@ -73,6 +85,8 @@ class Counted:
     """The outcome of a look: what to add, and what the next look subtracts."""
 
     look: Look
+    unlabelled: tuple[int, int]
+    """Predictions of the candidate and of stable without a label in time; no part of the look."""
     counters: tuple[CounterState, ...]
     fresh: bool
     """Whether any target told anything newer than the last look."""
@@ -92,11 +106,11 @@ def read(events: Events, arms: Arms) -> Readings | Missing:
         proportion can be read from them.
     """
     values: dict[Target, dict[float, dict[Place, int]]] = defaultdict(lambda: defaultdict(dict))
-    for kind, series in ((1, events.total), (0, events.bad)):
+    for kind, series in ((TOTAL, events.total), (BAD, events.bad), (UNLABELLED, events.unlabelled)):
         for number, one in enumerate(series):
             revision, pod = one.labels.get(METRIC_REVISION), one.labels.get("pod")
             if pod and revision in (arms.stable, arms.candidate):
-                place = (kind if revision == arms.stable else 2 + kind, number)
+                place = (kind if revision == arms.stable else OF_CANDIDATE + kind, number)
                 for at, value in one.samples:
                     values[pod, _digest(one)][at][place] = round(value)
     found: dict[Target, tuple[Reading, ...]] = {}
@@ -115,19 +129,21 @@ def _digest(series: Series) -> str:
 
 
 def _reading(at: float, values: Mapping[Place, int]) -> Reading:
-    sums = [0, 0, 0, 0]
-    for (index, _), value in values.items():
-        sums[index] += value
-    return Reading(at, (sums[0], sums[1]), (sums[2], sums[3]), values)
+    return Reading(at, _summed((index, value) for (index, _), value in values.items()), values)
 
 
 def _doubt(reading: Reading) -> str:
     """Return why no proportion can be read from a reading, or an empty string."""
-    if not any(index in (1, 3) for index, _ in reading.series):
+    kinds = {index % OF_CANDIDATE for index, _ in reading.series}
+    if BAD in kinds and TOTAL not in kinds:
         return "exports bad events apart from all events; both must come from the same scrape"
-    if reading.stable[0] > reading.stable[1] or reading.candidate[0] > reading.candidate[1]:
+    if _more_bad_than_all(reading.numbers):
         return "counts more bad events than events; bad must select a part of total"
     return ""
+
+
+def _more_bad_than_all(numbers: Numbers) -> bool:
+    return any(numbers[arm + BAD] > numbers[arm + TOTAL] for arm in (0, OF_CANDIDATE))
 
 
 def count(known: Sequence[CounterState], readings: Readings, floor: float) -> Counted:
@@ -153,13 +169,14 @@ def count(known: Sequence[CounterState], readings: Readings, floor: float) -> Co
             counters.append(_to_state(target, fresh[-1]))
         elif state is not None:
             counters.append(state)
-    look = Look(candidate_total=sums[3], candidate_bad=sums[2], stable_total=sums[1], stable_bad=sums[0])
+    stable, candidate = sums[:OF_CANDIDATE], sums[OF_CANDIDATE:]
     return Counted(
-        look,
+        Look(candidate[TOTAL], candidate[BAD], stable[TOTAL], stable[BAD]),
+        (candidate[UNLABELLED], stable[UNLABELLED]),
         tuple(sorted(counters, key=lambda one: (one.pod, one.target))),
         fresh=bool(newer),
-        stable_seen=any(one.stable[1] for one in newer),
-        candidate_seen=any(one.candidate[1] for one in newer),
+        stable_seen=any(one.shows(0) for one in newer),
+        candidate_seen=any(one.shows(OF_CANDIDATE) for one in newer),
     )
 
 
@@ -202,17 +219,13 @@ def _began_anew(previous: Reading, values: Mapping[Place, int], reading: Reading
     """
     if any(value < previous.series.get(place, 0) for place, value in reading.series.items()):
         return True
-    grown = _difference(values, reading)
-    return grown[0] > grown[1] or grown[2] > grown[3]
+    return _more_bad_than_all(_difference(values, reading))
 
 
 def _difference(values: Mapping[Place, int], reading: Reading) -> Numbers:
     """Return by how much the series grew; one that is new, or came back lower than it had gone, began at 0."""
-    grown = [0, 0, 0, 0]
-    for place, value in reading.series.items():
-        old = values.get(place, 0)
-        grown[place[0]] += value - old if value >= old else value
-    return (grown[0], grown[1], grown[2], grown[3])
+    pairs = ((place[0], value, values.get(place, 0)) for place, value in reading.series.items())
+    return _summed((index, value - old if value >= old else value) for index, value, old in pairs)
 
 
 def _by_sums(state: CounterState | None, reading: Reading) -> Numbers:
@@ -222,23 +235,32 @@ def _by_sums(state: CounterState | None, reading: Reading) -> Numbers:
     """
     if state is None or len(reading.series) < state.series:
         return NOTHING
-    old = (*state.stable, *state.candidate)
-    grown = [new - was for new, was in zip(reading.numbers, old, strict=True)]
-    if min(grown) < 0 or grown[0] > grown[1] or grown[2] > grown[3]:
-        return NOTHING
-    return (grown[0], grown[1], grown[2], grown[3])
+    stable, candidate = state.unlabelled or (0, 0)
+    old = (*state.stable, stable, *state.candidate, candidate)
+    grown = _summed(enumerate(new - was for new, was in zip(reading.numbers, old, strict=True)))
+    return NOTHING if min(grown) < 0 or _more_bad_than_all(grown) else grown
+
+
+def _summed(parts: Iterable[tuple[int, int]]) -> Numbers:
+    """Return the sums of parts that are (index into `Numbers`, value)."""
+    sums = list(NOTHING)
+    for index, value in parts:
+        sums[index] += value
+    return (sums[0], sums[1], sums[2], sums[3], sums[4], sums[5])
 
 
 def _sum(left: Numbers, right: Numbers) -> Numbers:
-    return (left[0] + right[0], left[1] + right[1], left[2] + right[2], left[3] + right[3])
+    return _summed([*enumerate(left), *enumerate(right)])
 
 
 def _to_state(target: Target, reading: Reading) -> CounterState:
+    stable, candidate = reading.numbers[UNLABELLED], reading.numbers[OF_CANDIDATE + UNLABELLED]
     return CounterState(
         pod=target[0],
         target=target[1],
         time=reading.time,
         stable=list(reading.stable),
         candidate=list(reading.candidate),
+        unlabelled=[stable, candidate] if stable or candidate else [],
         series=len(reading.series),
     )

@@ -1,6 +1,6 @@
 """What do the checks of a rollout say after this look?"""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from assay.api.modeldeployment import CandidateStatus, ModelDeploymentStatus
 from assay.core import canary, checks, measures
@@ -21,10 +21,7 @@ def looked(world: World) -> ModelDeploymentStatus:
     arms = Arms(stable_of(world), candidate.revision)
     first = candidate.first_request_time
     if first is None and candidate.count_time is not None:
-        since_when = parsed(candidate.count_time).timestamp()
-        first = (
-            moment(world.now) if measures.requested(spec.analysis.checks, world.seen.series, arms, since_when) else None
-        )
+        first = _first_request(world, arms, parsed(candidate.count_time).timestamp())
     candidate = candidate.model_copy(update={"first_request_time": first, "look_time": moment(world.now)})
     trial = _trial(world, candidate, arms)
     before = checks.carried(status.checks, trial)
@@ -42,6 +39,13 @@ def looked(world: World) -> ModelDeploymentStatus:
             "verdict": least.verdict if least else None,
         }
     )
+
+
+def _first_request(world: World, arms: Arms, since: float) -> str | None:
+    found = measures.first_request(
+        world.resource.spec.analysis.checks, world.seen.series, arms, since, world.now.timestamp()
+    )
+    return None if found is None else moment(datetime.fromtimestamp(found, UTC))
 
 
 def _counting(world: World) -> ModelDeploymentStatus:

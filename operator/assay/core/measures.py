@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from assay.api.checks import Check, LabelMatch
+from assay.api.checks import Check, CheckPreset, LabelMatch
 from assay.core import evidence
 from assay.core.decision import Missing, Query, Series
 from assay.core.evidence import Arms, Events, Readings
-from assay.core.names import METRIC_VIA, REQUESTS_METRIC
+from assay.core.names import METRIC_VIA, OUTCOMES_METRIC, REQUESTS_METRIC
 
 RESPONSE_CLASS = "envoy_response_code_class"
 _REQUESTS = Query(REQUESTS_METRIC, ((METRIC_VIA, "split"),))
@@ -22,6 +22,8 @@ def queries(checks: Sequence[Check]) -> tuple[Query, ...]:
 
 
 def _queries(check: Check) -> tuple[Query, ...]:
+    if check.preset is CheckPreset.ACCURACY:
+        return (Query(OUTCOMES_METRIC, (("age_seconds", str(check.label_delay_seconds)),)),)
     if check.proportion is None:
         return (_REQUESTS,)
     return (_query(check.proportion.bad), _query(check.proportion.total))
@@ -37,24 +39,52 @@ def _events(check: Check, found: Found) -> Events | Missing:
         if isinstance(answer, Missing):
             return answer
     series = [answer for answer in answers if not isinstance(answer, Missing)]
+    if check.preset is CheckPreset.ACCURACY:
+        wrong, correct, unlabelled = (_with_outcome(series[0], one) for one in ("wrong", "correct", "unlabelled"))
+        return Events(wrong, (*wrong, *correct), unlabelled)
     if check.proportion is None:
         bad = tuple(one for one in series[0] if one.labels.get(RESPONSE_CLASS) == "5")
         return Events(bad, series[0])
     return Events(series[0], series[1])
 
 
+def _with_outcome(series: tuple[Series, ...], outcome: str) -> tuple[Series, ...]:
+    return tuple(one for one in series if one.labels.get("outcome") == outcome)
+
+
 def read(check: Check, found: Found, arms: Arms) -> Readings | Missing:
     """Return what the counters of a check say."""
     events = _events(check, found)
-    return events if isinstance(events, Missing) else evidence.read(events, arms)
+    readings = events if isinstance(events, Missing) else evidence.read(events, arms)
+    if readings:
+        return readings
+    asked = " or ".join(map(_told, _queries(check)))
+    return Missing(f"Prometheus has no series of {asked} for either revision")
 
 
-def requested(checks: Sequence[Check], found: Found, arms: Arms, since: float) -> bool:
-    """Return whether any check's counters show an event of the candidate at a scrape after `since`."""
+def _told(query: Query) -> str:
+    """Return a query as Prometheus writes it."""
+    pairs = ", ".join(f'{label}="{value}"' for label, value in query.match)
+    return f"{query.metric}{{{pairs}}}" if pairs else query.metric
+
+
+def first_request(checks: Sequence[Check], found: Found, arms: Arms, since: float, now: float) -> float | None:
+    """Return a moment by which the candidate had a request, as far as counters tell; None where they tell of none.
+
+    A prediction that is counted when it is `labelDelaySeconds` old was made so long ago.
+
+    Args:
+        checks: All checks of the rollout.
+        found: What was answered to their queries.
+        arms: The revisions.
+        since: Scrapes up to this second of the epoch tell nothing.
+        now: The moment of the look.
+    """
+    moments = []
     for check in checks:
         readings = read(check, found, arms)
         if not isinstance(readings, Missing):
             latest = [pod[-1] for pod in readings.values() if pod]
-            if any(reading.time > since and reading.candidate[1] for reading in latest):
-                return True
-    return False
+            if any(reading.time > since and reading.shows(evidence.OF_CANDIDATE) for reading in latest):
+                moments.append(max(since, now - (check.label_delay_seconds or 0)))
+    return min(moments, default=None)

@@ -3,6 +3,7 @@
 import math
 
 from assay.api.modeldeployment import CheckStatus
+from assay.core.coverage import shares
 from assay.core.evidence import Pair
 from assay.stats.proportion import Effect, interval, odds_ratio
 
@@ -51,6 +52,8 @@ def summary(status: CheckStatus, noun: str) -> str:
     candidate_total, candidate_bad, stable_total, stable_bad = status.totals
     effect = f" (odds ratio {status.effect})" if status.effect else ""
     parts = [f"candidate {candidate_bad} {noun} / {candidate_total}, stable {stable_bad} / {stable_total}{effect}"]
+    if status.labels:
+        parts.append("labelled {:.3g} of candidate, {:.3g} of stable".format(*shares(status)))
     if status.harm_evidence:
         parts.append(f"harm evidence {status.harm_evidence}")
     if status.safety_evidence:

@@ -182,7 +182,7 @@ def _held(world: World, plan: Plan, why: str) -> Plan:
     plan = plan.to(message=message)
     least = canary.worst(spec, plan.status.checks)
     if least is not None and least.verdict is Verdict.NO_DATA:
-        remedy = "See that Prometheus scrapes the pods and that the metric exists."
+        remedy = "See that Prometheus scrapes the pods, that the metric exists and that labels come in time."
         problem = Problem(Reason.NO_DATA, f"The rollout holds: check {least.name}: {least.reason} {remedy}")
         return plan.to(problem=problem)
     if _overdue(world, candidate):
