@@ -12,9 +12,9 @@ from assay.api.base import Verdict
 from assay.api.checks import Check
 from assay.api.modeldeployment import Analysis, CheckStatus
 from assay.core import checks, measures
-from assay.core.checks import Trial
 from assay.core.decision import Missing, Query, Series
 from assay.core.evidence import Arms
+from assay.core.hypotheses import Trial
 from assay.core.measures import Found
 
 ARMS = Arms("aaaaaaaa", "bbbbbbbb")
@@ -29,7 +29,7 @@ def a_trial(*found: Check, at: float = 100.0, floor: float | None = 0.0, **analy
     written = [one.to_manifest() for one in found]
     return Trial(
         ARMS,
-        Analysis.model_validate({"checks": written, **analysis}),
+        Analysis.model_validate({"checks": written, "dispersion": "1", **analysis}),
         datetime.fromtimestamp(at, UTC),
         floor,
         "Waiting.",
@@ -328,7 +328,7 @@ def test_below_the_least_coverage_nothing_is_added_to_the_evidence_and_five_look
     told = f"0.636 of 110 predictions of the candidate {ARMS.candidate} had a label after 60 s, and minCoverage is 0.8."
     assert first.reason == f"Nothing could be measured in this look: {told}"
     assert (first.verdict, first.requests, first.missed_looks) == (Verdict.UNDECIDED, 0, 1)
-    assert (later.verdict, later.totals, later.harm.score) == (Verdict.NO_DATA, [0] * 4, 1.0)
+    assert (later.verdict, sum(later.totals), later.harm.score) == (Verdict.NO_DATA, 0, 1.0)
 
 
 def test_so_few_predictions_that_their_share_is_chance_are_never_no_data() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from assay.api.base import Flag, Integer, Manifest, Model, Probability, Seconds
+from assay.api.base import DECIMAL, Decimal, Flag, Integer, Manifest, Model, Probability, Seconds
 from assay.api.checks import (
     Check,
     CheckPreset,
@@ -78,6 +78,7 @@ __all__ = [
 ]
 
 LONGEST_NAME = 52
+MOST_DISPERSION = 1000
 SERVICE_NAME = "[a-z]([-a-z0-9]*[a-z0-9])?"
 
 
@@ -114,6 +115,12 @@ class Analysis(Model):
                 one.deadline_seconds > one.warmup_seconds + (check.label_delay_seconds or 0) for check in one.checks
             ),
         ),
+        Rule(
+            "dispersion must be from 1 to 1000: by what counts are divided before they are evidence",
+            f"!has(self.dispersion) || !self.dispersion.matches('^{DECIMAL}$') ||"
+            " (double(self.dispersion) >= 1.0 && double(self.dispersion) <= 1000.0)",
+            lambda one: one.dispersion is None or 1 <= float(one.dispersion) <= MOST_DISPERSION,
+        ),
     )
 
     interval_seconds: Annotated[Integer, Field(ge=1, le=3600)] = 15
@@ -124,6 +131,8 @@ class Analysis(Model):
     """Chance of promoting a candidate that is worse by `margin` or more throughout the last weight step. Default 0.05."""
     warmup_seconds: Seconds = 60
     """After the candidate's first request, nothing is counted for so long. Default 60 s."""
+    dispersion: Decimal | None = None
+    """How many requests say as much as one that is independent: 1 or more. Default: measured on stable's own pods over the hour before; 1.5 where that shows too little."""
     gate: Gate = Gate.EVIDENCE
     """What leaving a step asks for: Evidence (less than half of the harm evidence), Pass, or Time. Default Evidence."""
     on_no_data: NoDataPolicy = NoDataPolicy.HOLD

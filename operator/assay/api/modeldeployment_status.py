@@ -77,6 +77,8 @@ class CandidateStatus(Model):
     """What this rollout will be recorded as; set with Promoting and RollingBack."""
     look_time: Time | None = None
     """When the checks were last looked at, whether or not anything could be measured."""
+    warnings: Annotated[list[Text], Field(max_length=8)] = []
+    """What people should know who trust the evidence: one pod, a clock that is ahead, a dispersion that is assumed."""
     count_time: Time | None = None
     """Samples taken before this count nothing: the routers had not acknowledged the present weight."""
 
@@ -140,6 +142,8 @@ class CheckStatus(Model):
     """[candidate labelled, candidate unlabelled, stable labelled, stable unlabelled] predictions of the present step."""
     odds: Annotated[list[float], Field(max_length=2)] = []
     """[tolerance, margin] as odds ratios; `absolute` is converted once, at the stable revision's rate before the rollout."""
+    dispersion: Annotated[float, Field(ge=0, le=1000)] = 0
+    """What counts are divided by before they are evidence, because requests fail together; 0 until it was measured."""
     missed_looks: Count = 0
     """Looks in a row in which nothing could be measured."""
     last_look_time: Time | None = None

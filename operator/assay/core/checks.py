@@ -3,16 +3,16 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from assay.api.base import Verdict
-from assay.api.checks import DEFAULT_MARGIN, DEFAULT_TOLERANCE, Check, CheckPreset, Threshold
-from assay.api.modeldeployment import Analysis, CheckStatus, ProcessState
-from assay.core import coverage, evidence, measures
+from assay.api.checks import Check, CheckPreset
+from assay.api.modeldeployment import CheckStatus, ProcessState
+from assay.core import coverage, evidence, history, measures
 from assay.core.decision import Missing
-from assay.core.evidence import Arms, Counted, Readings
+from assay.core.evidence import Counted
+from assay.core.hypotheses import Rules, Trial, rules_of, with_odds
 from assay.core.measures import Found
 from assay.core.sentences import bounds, rate, ratio, score, sentence, summary
 from assay.core.times import moment
@@ -20,42 +20,7 @@ from assay.stats import proportion
 from assay.stats.proportion import Effect, Evidence, Look, Rule
 
 MOST_MISSED = 5  # looks in a row without a measurement, and a check says NoData
-TOP_RATE = 1 - 1e-6  # a tolerated rate is kept below 1, where odds end
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The hypotheses of one check. Harm needs both of its rules, safety either of its two."""
-
-    harm: Rule
-    harm_beyond: Rule | None
-    """The candidate's rate is above `negligible`."""
-    safety: Rule
-    negligible: Rule | None
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What a look needs to know beside the check."""
-
-    arms: Arms
-    analysis: Analysis
-    now: datetime
-    floor: float | None
-    """Samples up to this second of the epoch count nothing; None: nothing may be counted at all."""
-    waiting: str = ""
-    """Why nothing may be counted."""
-
-    @property
-    def alpha(self) -> float:
-        """Bound on a false rollback of one check: `falseRollback` split evenly over the required checks (Bonferroni)."""
-        required = sum(check.required for check in self.analysis.checks)
-        return float(self.analysis.false_rollback) / max(required, 1)
-
-    @property
-    def beta(self) -> float:
-        """Bound on a false promotion of one check: uncorrected, because every required check must pass (Berger 1982)."""
-        return float(self.analysis.false_promotion)
+STALE_SECONDS = 30.0  # the newest sample may be so old before its age is worth telling
 
 
 def begin(check: Check, trial: Trial) -> CheckStatus:
@@ -74,7 +39,8 @@ def begin_step(status: CheckStatus) -> CheckStatus:
 
 def _definition(check: Check, trial: Trial) -> str:
     """Return a digest of what the evidence is about; evidence of another definition is worth nothing."""
-    written = [check.to_manifest(), trial.alpha, trial.beta]
+    given = trial.analysis.dispersion
+    written = [check.to_manifest(), trial.alpha, trial.beta, *([] if given is None else [given])]
     return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -92,18 +58,27 @@ def carried(statuses: Sequence[CheckStatus], trial: Trial) -> tuple[CheckStatus,
 def look(check: Check, status: CheckStatus, found: Found, trial: Trial) -> CheckStatus:
     """Return the check's state after one look."""
     readings = measures.read(check, found, trial.arms)
-    status, lacking = _with_odds(check, status, readings)
+    status, lacking = with_odds(check, status, readings)
     floor, waiting = _floor(check, trial)
     if waiting:
         return status.model_copy(update={"reason": waiting}) if status.verdict is Verdict.UNDECIDED else status
     if isinstance(readings, Missing):
         return _missed(check, status, trial, readings.reason)
+    if not lacking:
+        status, lacking = history.with_dispersion(check, status, found, trial)
     if lacking:
         return _missed(check, status, trial, lacking)
-    counted = evidence.count(status.counters, readings, floor)
+    return _counted(check, status, evidence.count(status.counters, readings, floor), trial)
+
+
+def _counted(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> CheckStatus:
+    """Return the state with what was counted, or with why it is no evidence."""
     status = coverage.added(check, status, counted)
     kept = status if not counted.fresh else status.model_copy(update={"counters": list(counted.counters)})
-    reason = _unmeasured(check, counted)
+    reason = _unmeasured(check, counted, trial)
+    if not reason and not status.counters and not any(counted.grown):
+        return kept  # the first look of a step is what the next one subtracts
+    reason = reason or _quiet(check, counted)
     if reason:
         return _missed(check, kept, trial, reason)
     reason, beyond_chance = coverage.lacking(check, status, trial.arms)
@@ -126,10 +101,11 @@ def _floor(check: Check, trial: Trial) -> tuple[float, str]:
     return floor, f"The labels of the first predictions that count ripen until {ripe}." if now <= floor else ""
 
 
-def _unmeasured(check: Check, counted: Counted) -> str:
+def _unmeasured(check: Check, counted: Counted, trial: Trial) -> str:
     """Return why a look measured nothing, or an empty string. A zero is a measurement only where it was told."""
     if not counted.fresh:
-        return "no sample is newer than the last look"
+        old = f"; the newest of all is {trial.lag:.0f} s old: Prometheus does not scrape, or its clock is behind"
+        return f"no sample is newer than the last look{old if trial.lag > STALE_SECONDS else ''}"
     if not counted.candidate_seen:
         return "no series tells of an event of the candidate"
     if not counted.stable_seen and check.limit is None:
@@ -137,51 +113,16 @@ def _unmeasured(check: Check, counted: Counted) -> str:
     return ""
 
 
-def _with_odds(check: Check, status: CheckStatus, readings: Readings | Missing) -> tuple[CheckStatus, str]:
-    """Fix tolerance and margin as odds ratios, once; return also why that cannot be done yet, or an empty string."""
-    if status.odds or check.limit is not None:
-        return status, ""
-    thresholds = (check.tolerance, DEFAULT_TOLERANCE), (check.margin, DEFAULT_MARGIN)
-    rate = None if isinstance(readings, Missing) else _stable_rate(readings)
-    tolerance, margin = (_odds(threshold or Threshold(relative=default), rate) for threshold, default in thresholds)
-    if tolerance is None or margin is None:
-        return status, "no event of the stable revision, at whose rate `absolute` is converted"
-    if margin <= 1:
-        told = "" if rate is None else f" at the stable revision's rate of {rate:.6g}"
-        return status, f"`margin` leaves no room for anything worse{told}; see whether the check counts bad events"
-    return status.model_copy(update={"odds": [tolerance, margin]}), ""
-
-
-def _odds(threshold: Threshold, rate: float | None) -> float | None:
-    if threshold.absolute is None:
-        return proportion.odds_from_relative(threshold.relative or "0")
-    if rate is None:
-        return None
-    room = max(TOP_RATE - rate, 0.0)
-    return proportion.odds_from_absolute(min(float(threshold.absolute), room), rate)
-
-
-def _stable_rate(readings: Readings) -> float | None:
-    """Return the stable revision's rate over all that its pods have counted; half an event is added, so it is never 0."""
-    latest = [pod[-1].stable for pod in readings.values() if pod]
-    bad, total = sum(one[0] for one in latest), sum(one[1] for one in latest)
-    return min((bad + 0.5) / (total + 1), TOP_RATE) if total else None
-
-
-def _rules(check: Check, status: CheckStatus, trial: Trial) -> Rules:
-    if check.limit is not None:
-        limit = float(check.limit)
-        return Rules(proportion.above(trial.alpha, limit), None, proportion.below(trial.beta, limit), None)
-    tolerance, margin = status.odds
-    harm = proportion.harm(trial.alpha, tolerance)
-    if check.negligible is None:
-        return Rules(harm, None, proportion.safety(trial.beta, margin), None)
-    # Two ways to pass share the chance of passing wrongly. Harm must be shown in both ways, which costs nothing: while
-    # either null holds, its own process keeps the chance of failing at alpha (an intersection-union test, Berger 1982).
-    half, bound = trial.beta / 2, float(check.negligible)
-    return Rules(
-        harm, proportion.above(trial.alpha, bound), proportion.safety(half, margin), proportion.below(half, bound)
-    )
+def _quiet(check: Check, counted: Counted) -> str:
+    """Return which revision had no event since the last look, or an empty string."""
+    candidate, stable = counted.unlabelled
+    if not counted.look.candidate_total + candidate:
+        return "no event of the candidate since the last look: it has no traffic, or too little for intervalSeconds"
+    if not counted.look.stable_total + stable and check.limit is None:
+        return (
+            "no event of the stable revision since the last look: it has no traffic, or too little for intervalSeconds"
+        )
+    return ""
 
 
 def _missed(check: Check, status: CheckStatus, trial: Trial, why: str, *, in_a_row: bool = True) -> CheckStatus:
@@ -198,18 +139,20 @@ def _missed(check: Check, status: CheckStatus, trial: Trial, why: str, *, in_a_r
 
 def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> CheckStatus:
     """Return the state with one more look in it."""
-    rules, seen = _rules(check, status, trial), counted.look
+    rules, look = rules_of(check, status, trial), counted.look
+    old = status.totals or [0, 0, 0, 0]
+    grown = (look.candidate_total, look.candidate_bad, look.stable_total, look.stable_bad)
+    totals = [a + b for a, b in zip(old, grown, strict=True)]
+    seen = history.weighed(old, totals, status.dispersion)
     effect = proportion.update_effect(_effect(status), seen)
-    totals = status.totals or [0, 0, 0, 0]
-    grown = (seen.candidate_total, seen.candidate_bad, seen.stable_total, seen.stable_bad)
     update: dict[str, Any] = {
         "harm": _stepped(rules.harm, status.harm, seen),
         "safety": _stepped(rules.safety, status.safety, seen),
-        "totals": [a + b for a, b in zip(totals, grown, strict=True)],
+        "totals": totals,
         "pooled": [effect.numerator, effect.denominator],
         "lattice": list(effect.logs),
         "missed_looks": 0,
-        "step_requests": status.step_requests + seen.candidate_total,
+        "step_requests": status.step_requests + look.candidate_total,
         "last_look_time": moment(trial.now),
     }
     if rules.negligible is not None:
@@ -254,7 +197,7 @@ def _effect(status: CheckStatus) -> Effect:
 
 def _judged(check: Check, status: CheckStatus, trial: Trial) -> CheckStatus:
     """Return the state with verdict, evidence and sentence."""
-    rules = _rules(check, status, trial)
+    rules = rules_of(check, status, trial)
     harmed = _reached(rules.harm, status.harm) and (
         rules.harm_beyond is None or _reached(rules.harm_beyond, status.harm_beyond)
     )

@@ -95,6 +95,11 @@ class Counted:
     candidate_seen: bool
     """The same of the candidate."""
 
+    @property
+    def grown(self) -> tuple[int, int, int, int]:
+        """All events of the candidate and of stable, with and without a label."""
+        return (self.look.candidate_total, self.look.stable_total, *self.unlabelled)
+
 
 def read(events: Events, arms: Arms) -> Readings | Missing:
     """Return each target's readings.

@@ -1,14 +1,23 @@
 """What do the checks of a rollout say after this look?"""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from assay.api.modeldeployment import CandidateStatus, ModelDeploymentStatus
+from assay.api.modeldeployment import CandidateStatus, CheckStatus, ModelDeploymentStatus
 from assay.core import canary, checks, measures
-from assay.core.checks import Trial
 from assay.core.evidence import Arms
+from assay.core.hypotheses import Trial
 from assay.core.plan import candidate_of, stable_of
+from assay.core.sentences import LONGEST
 from assay.core.times import moment, parsed
-from assay.core.world import World
+from assay.core.world import World, pods_for
+from assay.stats.dispersion import ASSUMED
+
+AHEAD_SECONDS = 2.0  # Prometheus' clock may be ahead by so much before it is worth telling
+ONE_POD = (
+    "The candidate runs on one pod: what is peculiar to that pod or its node counts as the revision's."
+    " More replicas, or a wider tolerance, make that less likely."
+)
 
 
 def looked(world: World) -> ModelDeploymentStatus:
@@ -30,7 +39,11 @@ def looked(world: World) -> ModelDeploymentStatus:
         for check, state in zip(spec.analysis.checks, before, strict=True)
     ]
     counted = max(new.requests - old.requests for new, old in zip(after, before, strict=True))
-    requests = {"requests": candidate.requests + counted, "step_requests": candidate.step_requests + counted}
+    requests = {
+        "requests": candidate.requests + counted,
+        "step_requests": candidate.step_requests + counted,
+        "warnings": _warnings(world, candidate, after, trial.lag),
+    }
     least = canary.worst(spec, after)
     return status.model_copy(
         update={
@@ -69,11 +82,29 @@ def _trial(world: World, candidate: CandidateStatus, arms: Arms) -> Trial:
     if floor is not None and candidate.first_request_time is not None and analysis.warmup_seconds:
         warm = parsed(candidate.first_request_time) + timedelta(seconds=analysis.warmup_seconds)
         floor, waiting = max(floor, warm.timestamp()), f"The candidate is warming up until {moment(warm)}."
-    return Trial(arms, analysis, world.now, None if floor is None else floor + _ahead(world), waiting)
+    lag = _lag(world)
+    # A clock that is ahead stamps samples with moments that have not come: what it says of an instant, it says later.
+    return Trial(arms, analysis, world.now, None if floor is None else floor + max(0.0, -lag), waiting, lag)
 
 
-def _ahead(world: World) -> float:
-    """Return by how many seconds Prometheus' clock is seen to be ahead of ours; its samples carry its time."""
+def _lag(world: World) -> float:
+    """Return how many seconds old the newest sample is; negative where Prometheus' clock is ahead of ours."""
     answers = [answer for answer in world.seen.series.values() if isinstance(answer, tuple)]
     latest = [one.samples[-1][0] for answer in answers for one in answer if one.samples]
-    return max(0.0, max(latest, default=0.0) - world.now.timestamp())
+    return world.now.timestamp() - max(latest, default=world.now.timestamp())
+
+
+def _warnings(world: World, candidate: CandidateStatus, after: Sequence[CheckStatus], lag: float) -> list[str]:
+    """Return what people should know who trust the evidence."""
+    spec, found = world.resource.spec, []
+    if pods_for(world.replicas, canary.weight_at(spec, candidate.step)) == 1:
+        found.append(ONE_POD)
+    if lag < -AHEAD_SECONDS:
+        found.append(f"Prometheus' clock is {-lag:.0f} s ahead of the operator's; samples count so much later.")
+    assumed = [one.name for one in after if one.dispersion == ASSUMED and spec.analysis.dispersion is None]
+    if assumed:
+        told = "the hour before shows too little to tell whether requests fail together"
+        found.append(
+            f"{', '.join(assumed)}: {told}; counts are divided by {ASSUMED}. analysis.dispersion sets another."
+        )
+    return [one[:LONGEST] for one in found]

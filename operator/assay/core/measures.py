@@ -1,6 +1,7 @@
 """Which counters does a check need, and what do they say?"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from assay.api.checks import Check, CheckPreset, LabelMatch
@@ -16,9 +17,10 @@ Found: TypeAlias = Mapping[Query, tuple[Series, ...] | Missing]
 """What was answered to the queries."""
 
 
-def queries(checks: Sequence[Check]) -> tuple[Query, ...]:
-    """Return what must be asked of the metrics for these checks, each once."""
-    return tuple(dict.fromkeys(query for check in checks for query in _queries(check)))
+def queries(checks: Sequence[Check], *, history: bool = False) -> tuple[Query, ...]:
+    """Return what must be asked of the metrics for these checks, each once; the newest samples, or those of an hour."""
+    asked = dict.fromkeys(query for check in checks for query in _queries(check))
+    return tuple(replace(query, history=history) for query in asked)
 
 
 def _queries(check: Check) -> tuple[Query, ...]:
@@ -33,8 +35,10 @@ def _query(match: LabelMatch) -> Query:
     return Query(match.metric, tuple(sorted((match.match or {}).items())))
 
 
-def _events(check: Check, found: Found) -> Events | Missing:
-    answers = [found.get(query, Missing("was not asked for")) for query in _queries(check)]
+def events(check: Check, found: Found, *, history: bool = False) -> Events | Missing:
+    """Return the series of a check, the newest samples or those of an hour; or why there are none."""
+    asked = queries([check], history=history)
+    answers = [found.get(query, Missing(f"{query.metric} was not asked for")) for query in asked]
     for answer in answers:
         if isinstance(answer, Missing):
             return answer
@@ -54,8 +58,8 @@ def _with_outcome(series: tuple[Series, ...], outcome: str) -> tuple[Series, ...
 
 def read(check: Check, found: Found, arms: Arms) -> Readings | Missing:
     """Return what the counters of a check say."""
-    events = _events(check, found)
-    readings = events if isinstance(events, Missing) else evidence.read(events, arms)
+    series = events(check, found)
+    readings = series if isinstance(series, Missing) else evidence.read(series, arms)
     if readings:
         return readings
     asked = " or ".join(map(_told, _queries(check)))

@@ -54,6 +54,8 @@ def summary(status: CheckStatus, noun: str) -> str:
     parts = [f"candidate {candidate_bad} {noun} / {candidate_total}, stable {stable_bad} / {stable_total}{effect}"]
     if status.labels:
         parts.append("labelled {:.3g} of candidate, {:.3g} of stable".format(*shares(status)))
+    if status.dispersion > 1:
+        parts.append(f"counts divided by {status.dispersion:.3g}")
     if status.harm_evidence:
         parts.append(f"harm evidence {status.harm_evidence}")
     if status.safety_evidence:

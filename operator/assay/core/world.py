@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from assay.api.base import Manifest
 from assay.api.modeldeployment import CandidateStatus, ModelDeployment, ModelDeploymentStatus, Stage
-from assay.core import measures, revisions
+from assay.core import history, measures, revisions
 from assay.core.decision import Listing, Needs, Query, Seen
 from assay.core.names import (
     ACKS_CONFIG_MAP,
@@ -71,7 +71,9 @@ def _queries(resource: ModelDeployment, now: datetime) -> tuple[Query, ...]:
     last = status.candidate.look_time
     if last is not None and since(last, now) < resource.spec.analysis.interval_seconds - SLACK_SECONDS:
         return ()
-    return measures.queries(resource.spec.analysis.checks)
+    analysis = resource.spec.analysis
+    before = measures.queries(history.unmeasured(analysis, status.checks), history=True)
+    return (*measures.queries(analysis.checks), *before)
 
 
 @dataclass(frozen=True, slots=True)

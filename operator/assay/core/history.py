@@ -1,0 +1,71 @@
+"""How did requests to the stable revision fail in the hour before the rollout: one by one, or together?"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+
+from assay.api.checks import Check
+from assay.api.modeldeployment import Analysis, CheckStatus
+from assay.core import evidence, measures
+from assay.core.decision import Missing
+from assay.core.evidence import Readings
+from assay.core.hypotheses import Trial
+from assay.core.measures import Found
+from assay.stats import dispersion
+from assay.stats.dispersion import Pair, effective, factor
+from assay.stats.proportion import Look
+
+
+def unmeasured(analysis: Analysis, statuses: Sequence[CheckStatus]) -> list[Check]:
+    """Return the checks whose dispersion must be measured before they may count."""
+    known = {one.name for one in statuses if one.dispersion or one.totals}
+    return [] if analysis.dispersion else [check for check in analysis.checks if check.name not in known]
+
+
+def with_dispersion(check: Check, status: CheckStatus, found: Found, trial: Trial) -> tuple[CheckStatus, str]:
+    """Fix the divisor of the counts, once, before anything counts; return also why that cannot be done, or an empty string.
+
+    A rollout that an operator without it began goes on as it began, undivided.
+    """
+    if status.dispersion or status.totals:
+        return status, ""
+    if trial.analysis.dispersion:
+        return status.model_copy(update={"dispersion": float(trial.analysis.dispersion)}), ""
+    events = measures.events(check, found, history=True)
+    if isinstance(events, Missing):
+        return status, f"the hour before could not be read: {events.reason}"
+    readings = evidence.read(events, trial.arms)
+    measured = None if isinstance(readings, Missing) else dispersion.dispersion(strata(readings))
+    if measured is not None and measured > dispersion.HOPELESS:
+        told = f"pods of the stable revision differed {measured:.0f} times more than chance in the hour before"
+        return status, f"{told}, so that requests are no evidence: count users or sessions, or set analysis.dispersion"
+    return status.model_copy(update={"dispersion": factor(measured)}), ""
+
+
+def strata(readings: Readings) -> list[list[Pair]]:
+    """Return (bad, total) of the stable revision for each half minute and each pod that was there throughout.
+
+    A pod whose counters fell in between tells nothing of that half minute.
+    """
+    found: dict[tuple[float, float], list[Pair]] = defaultdict(list)
+    for target in readings.values():
+        for before, after in pairwise(target):
+            bad, total = (new - old for new, old in zip(after.stable, before.stable, strict=True))
+            if 0 <= bad <= total:
+                found[before.time, after.time].append((bad, total))
+    return list(found.values())
+
+
+def weighed(old: Sequence[int], new: Sequence[int], divisor: float) -> Look:
+    """Return what a look says: what was counted, less what requests that fail together say twice.
+
+    Args:
+        old: [candidate total, candidate bad, stable total, stable bad] before the look.
+        new: The same after it.
+        divisor: The dispersion; 0 where the rollout began without one.
+    """
+    numbers = []
+    for place in (0, 2):
+        before, after = (effective((sums[place + 1], sums[place]), divisor or 1.0) for sums in (old, new))
+        numbers += [after[1] - before[1], after[0] - before[0]]
+    return Look(*numbers)

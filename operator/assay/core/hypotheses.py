@@ -1,0 +1,98 @@
+"""Which hypotheses does a check put to the test, and at which level?"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from assay.api.checks import DEFAULT_MARGIN, DEFAULT_TOLERANCE, Check, Threshold
+from assay.api.modeldeployment import Analysis, CheckStatus
+from assay.core.decision import Missing
+from assay.core.evidence import Arms, Readings
+from assay.stats import proportion
+from assay.stats.proportion import Rule
+
+TOP_RATE = 1 - 1e-6  # a tolerated rate is kept below 1, where odds end
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The hypotheses of one check. Harm needs both of its rules, safety either of its two."""
+
+    harm: Rule
+    harm_beyond: Rule | None
+    """The candidate's rate is above `negligible`."""
+    safety: Rule
+    negligible: Rule | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a look needs to know beside the check."""
+
+    arms: Arms
+    analysis: Analysis
+    now: datetime
+    floor: float | None
+    """Samples up to this second of the epoch count nothing; None: nothing may be counted at all."""
+    waiting: str = ""
+    """Why nothing may be counted."""
+    lag: float = 0.0
+    """How many seconds old the newest of all samples is."""
+
+    @property
+    def alpha(self) -> float:
+        """Bound on a false rollback of one check: `falseRollback` split evenly over the required checks (Bonferroni)."""
+        required = sum(check.required for check in self.analysis.checks)
+        return float(self.analysis.false_rollback) / max(required, 1)
+
+    @property
+    def beta(self) -> float:
+        """Bound on a false promotion of one check: uncorrected, because every required check must pass (Berger 1982)."""
+        return float(self.analysis.false_promotion)
+
+
+def with_odds(check: Check, status: CheckStatus, readings: Readings | Missing) -> tuple[CheckStatus, str]:
+    """Fix tolerance and margin as odds ratios, once; return also why that cannot be done yet, or an empty string."""
+    if status.odds or check.limit is not None:
+        return status, ""
+    thresholds = (check.tolerance, DEFAULT_TOLERANCE), (check.margin, DEFAULT_MARGIN)
+    rate = None if isinstance(readings, Missing) else _stable_rate(readings)
+    tolerance, margin = (_odds(threshold or Threshold(relative=default), rate) for threshold, default in thresholds)
+    if tolerance is None or margin is None:
+        return status, "no event of the stable revision, at whose rate `absolute` is converted"
+    if margin <= 1:
+        told = "" if rate is None else f" at the stable revision's rate of {rate:.6g}"
+        return status, f"`margin` leaves no room for anything worse{told}; see whether the check counts bad events"
+    return status.model_copy(update={"odds": [tolerance, margin]}), ""
+
+
+def _odds(threshold: Threshold, rate: float | None) -> float | None:
+    if threshold.absolute is None:
+        return proportion.odds_from_relative(threshold.relative or "0")
+    if rate is None:
+        return None
+    room = max(TOP_RATE - rate, 0.0)
+    return proportion.odds_from_absolute(min(float(threshold.absolute), room), rate)
+
+
+def _stable_rate(readings: Readings) -> float | None:
+    """Return the stable revision's rate over all that its pods have counted; half an event is added, so it is never 0."""
+    latest = [pod[-1].stable for pod in readings.values() if pod]
+    bad, total = sum(one[0] for one in latest), sum(one[1] for one in latest)
+    return min((bad + 0.5) / (total + 1), TOP_RATE) if total else None
+
+
+def rules_of(check: Check, status: CheckStatus, trial: Trial) -> Rules:
+    """Return the rules that the evidence of a check is held against."""
+    if check.limit is not None:
+        limit = float(check.limit)
+        return Rules(proportion.above(trial.alpha, limit), None, proportion.below(trial.beta, limit), None)
+    tolerance, margin = status.odds
+    harm = proportion.harm(trial.alpha, tolerance)
+    if check.negligible is None:
+        return Rules(harm, None, proportion.safety(trial.beta, margin), None)
+    # Two ways to pass share the chance of passing wrongly. Harm must be shown in both ways, which costs nothing: while
+    # either null holds, its own process keeps the chance of failing at alpha (an intersection-union test, Berger 1982).
+    half, bound = trial.beta / 2, float(check.negligible)
+    return Rules(
+        harm, proportion.above(trial.alpha, bound), proportion.safety(half, margin), proportion.below(half, bound)
+    )
