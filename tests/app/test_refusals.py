@@ -184,3 +184,30 @@ def test_only_what_belongs_to_the_object_is_removed(scene: Scene, deployment: De
     assert set(scene.cluster.objects("Service")) == {"theirs"}
     assert [call for call in scene.writes() if call[0] == "delete"] == [("delete", "Service/old")]
     assert scene.stalled.message.startswith("Service theirs exists and does not belong to this ModelDeployment")
+
+
+def test_what_a_newer_release_wrote_is_left_as_it_is_and_the_conditions_say_so(
+    scene: Scene, deployment: Deployment, key: Key
+) -> None:
+    theirs = {"stateVersion": 1000, "stage": "FromTheFuture", "evidence": {"of": ["another", "shape"]}}
+    scene.cluster.create({**deployment(), "status": theirs})
+
+    for _ in range(3):
+        assert reconcile(key, scene.world) == Again(after=300)
+
+    left = scene.cluster.objects("ModelDeployment")["flights"]["status"]
+    (stalled,) = left.pop("conditions")
+    assert left == theirs
+    assert stalled["reason"] == "NewerState"
+    assert stalled["message"].startswith("status.stateVersion: is 1000, and this release of Assay knows ")
+    assert [note.reason for _, note in scene.cluster.events] == ["NewerState"]
+    assert {verb for verb, _ in scene.writes()} == {"update", "create"}  # the conditions, and the event
+
+
+def test_conditions_that_cannot_be_read_are_left_too(scene: Scene, deployment: Deployment, key: Key) -> None:
+    theirs = {"stateVersion": 1000, "conditions": [{"kind": "of another shape"}]}
+    scene.cluster.create({**deployment(), "status": theirs})
+
+    assert reconcile(key, scene.world) == Again(after=300)
+
+    assert scene.cluster.objects("ModelDeployment")["flights"]["status"] == theirs

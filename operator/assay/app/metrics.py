@@ -37,7 +37,7 @@ METRICS = (
         "assay_operator_reconciles_total",
         "counter",
         ("kind", "outcome"),
-        "Rounds by outcome: Saved, Unchanged, Gone, Conflict, Refused, Forbidden, Unavailable, InternalError.",
+        "Rounds by outcome: Saved, Unchanged, Gone, Conflict, Refused, NewerState, Forbidden, Unavailable, InternalError.",
     ),
     Metric("assay_operator_decisions_total", "counter", ("kind", "stage"), "Stages entered, by stage."),
     Metric("assay_operator_api_calls_total", "counter", ("verb", "resource", "code"), "Calls to the API server."),

@@ -25,8 +25,10 @@ from assay.app import logs
 from assay.app.kinds import Key, Kind, Refusal, urgent
 from assay.app.metrics import Instruments
 from assay.app.queue import Again
+from assay.core.conditions import Reason
 from assay.core.decision import Action, Decision, Ensure, Needs, Note, Ref, Remove, Seen
-from assay.core.errors import AssayError, Conflict, Forbidden, InvalidSpec, Retryable
+from assay.core.errors import AssayError, Conflict, Forbidden, InvalidSpec, NewerState, Retryable
+from assay.core.migrations import migrated
 
 CONFLICT_SECONDS = 0.5  # somebody is writing; give them the time of a few writes
 REFUSED_SECONDS = 300.0  # a change of the spec wakes us; this is for what the operator itself misread
@@ -82,6 +84,9 @@ def _recorded(kind: Kind, key: Key, raw: Manifest, world: World) -> tuple[Again 
     except InvalidSpec as error:
         _refuse(kind, raw, error.reason, str(error), world)
         return Again(after=REFUSED_SECONDS), "Refused"
+    except NewerState as error:
+        _leave(kind, raw, error, world)
+        return Again(after=REFUSED_SECONDS), "NewerState"
     except Forbidden as error:
         _refuse(kind, raw, "Forbidden", str(error), world)
         return None, "Forbidden"
@@ -119,9 +124,11 @@ def parse(kind: Kind, raw: Manifest) -> ModelDeployment:
 
     Raises:
         InvalidSpec: It does not fit the model; the message names up to three fields.
+        NewerState: Its status is not ours to read.
     """
+    present = {**raw, "status": migrated(raw.get("status", {}))}
     try:
-        return kind.model.model_validate(raw)
+        return kind.model.model_validate(present)
     except ValidationError as error:
         sentences = [f"{_field(one['loc'])}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()[:3]]
         raise InvalidSpec("; ".join(sentences)) from error
@@ -208,13 +215,28 @@ def _refuse(kind: Kind, raw: Manifest, reason: str, message: str, world: World) 
     """Put on record why the object cannot be carried out; tell it once per reason."""
     refusal = Refusal(reason, message[:MESSAGE], raw["metadata"].get("generation", 0), world.now())
     try:
-        before = ModelDeploymentStatus.model_validate(raw.get("status", {}))
+        before = ModelDeploymentStatus.model_validate(migrated(raw.get("status", {})))
     except ValidationError:
         # Whatever wrote this status, its state is worth more than our sentence.
         log.warning("Refused it, but cannot say so in its status, which does not fit the model: %s", message)
         return
     if _save(raw, before, kind.refused(before, refusal), world.cluster) and _stalled(before) != reason:
         _post(raw, Note("Warning", reason, refusal.message), world)
+
+
+def _leave(kind: Kind, raw: Manifest, error: NewerState, world: World) -> None:
+    """Say in the conditions, and nowhere else, why a newer release's object is left alone: all other fields stay as read."""
+    status, message = raw["status"], str(error)
+    log.warning("Left it as it is: %s", message)
+    try:
+        before = ModelDeploymentStatus.model_validate({"conditions": status.get("conditions", [])})
+    except ValidationError:
+        return  # not even these can be read; the log and the metric have to do
+    refusal = Refusal(Reason.NEWER_STATE, message, raw["metadata"].get("generation", 0), world.now())
+    after = kind.refused(before, refusal)
+    if after.conditions != before.conditions:
+        world.cluster.save_status(raw, status | {"conditions": after.to_manifest()["conditions"]})
+        _post(raw, Note("Warning", Reason.NEWER_STATE, message), world)
 
 
 def _with_refusal(

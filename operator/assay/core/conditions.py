@@ -36,6 +36,7 @@ class Reason(StrEnum):
     CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"  # the template names a ConfigMap that does not exist
     INVALID_SPEC = "InvalidSpec"  # spec, or a child made of it, was refused
     FORBIDDEN = "Forbidden"  # the operator lacks a right
+    NEWER_STATE = "NewerState"  # a newer release of Assay wrote the status; this one leaves everything as it is
     INTERNAL_ERROR = "InternalError"  # a bug of Assay's own
     STABLE_UNAVAILABLE = "StableUnavailable"  # stable has no ready pod or no router, so traffic may be lost
     PROGRESSING = "Progressing"  # nothing keeps the operator from going on

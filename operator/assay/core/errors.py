@@ -2,6 +2,7 @@
 
 AssayError
     InvalidSpec            the user must act
+    NewerState             an administrator must act: a newer release wrote the status
     Retryable              the world must act
         ApiUnavailable
         MetricsUnavailable
@@ -20,6 +21,10 @@ class InvalidSpec(AssayError):  # noqa: N818 - the name of what is so, not of wh
     def __init__(self, message: str, reason: str = "InvalidSpec") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class NewerState(AssayError):  # noqa: N818
+    """A newer release wrote the status; nothing may be done until that one, or a newer one, runs again."""
 
 
 class Retryable(AssayError):  # noqa: N818
