@@ -1,6 +1,7 @@
 """The process, with a cluster in memory and without kopf's watch; the watch itself is seen on the sandbox."""
 
 import asyncio
+import copy
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -69,6 +70,37 @@ def test_it_is_ready_once_it_has_seen_the_cluster_and_not_while_it_stops(
 
     assert said == ["Has not seen the cluster yet.", None]
     assert process.unready() == "Stopping."
+
+
+def test_while_the_served_schema_is_older_it_is_not_ready_says_so_once_and_reconciles_nothing(
+    scene: Scene, deployment: Deployment, watching: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setattr("assay.app.operator.START_SECONDS", 0.01)
+    scene.cluster.create(deployment())
+    process, today, said = Process(SETTINGS, scene.world), scene.cluster.served, list[str | None]()
+    older = copy.deepcopy(today)
+    del older["ModelDeployment"]["properties"]["status"]["properties"]["checks"]
+    scene.cluster.served = older
+
+    async def upgrade() -> None:
+        await until(lambda: process.unready() != "Has not seen the cluster yet.")
+        await asyncio.sleep(0.05)  # some tries more
+        said.append(process.unready())
+        assert scene.cluster.calls == []
+        scene.cluster.served = today
+
+    async def watch() -> None:
+        await until(lambda: scene.status.stage is Stage.STABLE)
+
+    async def both() -> None:
+        await asyncio.gather(process.run(), upgrade())
+
+    watching(watch)
+    asyncio.run(both())
+
+    assert said[0] is not None
+    assert "older than this operator: it would lose status.checks." in said[0]
+    assert caplog.messages.count(said[0]) == 1
 
 
 def test_it_stops_on_a_signal_also_while_it_waits_for_the_cluster(

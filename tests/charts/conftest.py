@@ -29,13 +29,29 @@ def helm() -> Run:
 
 
 @pytest.fixture(scope="session")
-def render(helm: Run) -> Render:
-    """Return what Helm would install with some values, without the CRDs."""
+def render(rendered: Render) -> Render:
+    """Return what stays of what Helm would install with some values, without the CRDs and the hooks."""
+    return lambda **values: [one for one in rendered(**values) if not hooked(one)]
 
-    def rendered(release: str = "assay", **values: Any) -> list[Manifest]:
+
+@pytest.fixture(scope="session")
+def hooks(rendered: Render) -> Render:
+    """Return what Helm would run and remove with some values."""
+    return lambda **values: [one for one in rendered(**values) if hooked(one)]
+
+
+def hooked(manifest: Manifest) -> bool:
+    return "helm.sh/hook" in manifest["metadata"].get("annotations", {})
+
+
+@pytest.fixture(scope="session")
+def rendered(helm: Run) -> Render:
+    """Return all that Helm makes of the templates with some values."""
+
+    def everything(release: str = "assay", **values: Any) -> list[Manifest]:
         done = helm("template", release, str(CHART), "--namespace", "assay-system", "--values", "-",
                     given=yaml.safe_dump(values))  # fmt: skip
         assert done.returncode == 0, done.stderr
         return [one for one in yaml.safe_load_all(done.stdout) if one]
 
-    return rendered
+    return everything

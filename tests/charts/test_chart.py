@@ -132,6 +132,40 @@ def test_the_pod_meets_the_restricted_pod_security_standard(render: Render) -> N
     assert "volumes" not in found
 
 
+def test_the_job_that_upgrades_the_definitions_may_touch_these_and_no_other(hooks: Render) -> None:
+    (rule,) = only(hooks(), "ClusterRole")["rules"]
+
+    assert rule == {
+        "apiGroups": ["apiextensions.k8s.io"],
+        "resources": ["customresourcedefinitions"],
+        "resourceNames": [one["metadata"]["name"] for one in crd.crds()],
+        "verbs": ["get", "patch"],
+    }
+    account = only(hooks(), "ServiceAccount")["metadata"]["name"]
+    assert [one["name"] for one in only(hooks(), "ClusterRoleBinding")["subjects"]] == [account]
+    assert only(hooks(), "Job")["spec"]["template"]["spec"]["serviceAccountName"] == account
+
+
+def test_it_runs_before_installs_and_upgrades_and_nothing_stays_of_it(hooks: Render) -> None:
+    for one in hooks():
+        assert one["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+        assert one["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
+
+
+def test_its_pod_is_as_restricted_as_the_operators_and_is_not_taken_for_it(hooks: Render, render: Render) -> None:
+    operator, job = only(render(), "Deployment")["spec"], only(hooks(), "Job")["spec"]["template"]
+    (theirs,), (ours,) = operator["template"]["spec"]["containers"], job["spec"]["containers"]
+
+    assert job["spec"]["securityContext"] == operator["template"]["spec"]["securityContext"]
+    assert (ours["securityContext"], ours["image"]) == (theirs["securityContext"], theirs["image"])
+    assert not operator["selector"]["matchLabels"].items() <= job["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize("values", [{"crds": {"upgrade": False}}, {"rbac": {"create": False}}])
+def test_whoever_manages_definitions_or_rights_by_hand_gets_no_job(hooks: Render, values: Manifest) -> None:
+    assert hooks(**values) == []
+
+
 def test_there_is_never_a_second_operator(render: Render) -> None:
     spec = only(render(), "Deployment")["spec"]
 

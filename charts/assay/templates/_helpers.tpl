@@ -31,3 +31,14 @@ app.kubernetes.io/part-of: assay
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
+
+{{- /* Name of the Job that upgrades the CRDs and of what it may do. */}}
+{{- define "assay.crdsName" -}}
+{{- printf "%s-crds" (include "assay.fullname" .) }}
+{{- end }}
+
+{{- /* It comes before everything else, and nothing stays of it when it succeeded. */}}
+{{- define "assay.crdsHook" -}}
+helm.sh/hook: pre-install,pre-upgrade
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}

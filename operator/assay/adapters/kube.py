@@ -95,6 +95,17 @@ class KubeCluster:
         self._applied: dict[tuple[str, ...], _Applied] = {}
         self._lock = threading.Lock()
 
+    def schemas(self) -> dict[str, Manifest]:
+        """Return the schema that is served of each of our kinds, by kind; everybody who may discover may read it."""
+        about = Endpoint("openapi", f"/openapi/v3/apis/{GROUP}/{VERSION}")
+        published = (self._server.call("get", about) or {}).get("components", {}).get("schemas", {})
+        return {
+            named["kind"]: schema
+            for schema in published.values()
+            for named in schema.get("x-kubernetes-group-version-kind", ())
+            if (named["group"], named["version"]) == (GROUP, VERSION)
+        }
+
     def get(self, ref: Ref, namespace: str) -> Manifest | None:
         """Return the object as it is now, or None where there is none."""
         if not NAME.fullmatch(ref.name):

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from assay.adapters import ownership
 from assay.adapters.ownership import owner_of
+from assay.api import crd
 from assay.api.base import Manifest
 from assay.core.decision import Listing, Missing, Note, Query, Ref, Series
 from assay.core.errors import Conflict
@@ -46,6 +47,10 @@ class MemoryCluster:
         """(name of the object, what was told), oldest first."""
         self.calls: list[tuple[str, str]] = []
         """(verb, kind/name) of every call, oldest first."""
+        self.served = {
+            one["spec"]["names"]["kind"]: one["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for one in crd.crds()
+        }
+        """The schemas that it publishes; those of this release."""
         self._objects: dict[Place, Manifest] = {}
         self._applied: dict[Place, Manifest] = {}
         self._versions = itertools.count(1)
@@ -53,6 +58,10 @@ class MemoryCluster:
         self._lock = threading.RLock()
 
     # What the operator sees.
+
+    def schemas(self) -> dict[str, Manifest]:
+        """Return the schema that is served of each of our kinds, by kind."""
+        return self.served
 
     def get(self, ref: Ref, namespace: str) -> Manifest | None:
         """Return the object as it is now, or None where there is none."""

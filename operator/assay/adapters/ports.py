@@ -1,5 +1,6 @@
 """What must a world be able to do, so that Assay can work in it?"""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -12,6 +13,9 @@ class Cluster(Protocol):
 
     Every method may raise `ApiUnavailable` or `Forbidden`; those that write may raise `Conflict` and `InvalidSpec` too.
     """
+
+    def schemas(self) -> Mapping[str, Manifest]:
+        """Return the schema that is served of each of our kinds, by kind."""
 
     def get(self, ref: Ref, namespace: str) -> Manifest | None:
         """Return the object as it is now, or None where there is none."""

@@ -101,19 +101,42 @@ def run(**given: Any) -> None:  # noqa: ANN401 - of many types
         raise click.ClickException(f"Could not listen on the port of --http-port: {error.strerror}.") from error
 
 
-@main.command()
+@main.group(invoke_without_command=True)
 @click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", help="Format. [default: yaml]")
-def crds(output: str) -> None:
-    """Print the custom resource definitions.
+@click.pass_context
+def crds(context: click.Context, output: str) -> None:
+    """Print the custom resource definitions, or apply them.
 
-    They are ready for `kubectl apply --server-side -f -`.
+    What is printed is ready for `kubectl apply --server-side -f -`.
     """
     from assay.api import crd  # noqa: PLC0415 - needed here only
 
+    if context.invoked_subcommand is not None:
+        return
     if output == "yaml":
         click.echo("---\n".join(crd.to_yaml(one) for one in crd.crds()), nl=False)
     else:
         click.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": crd.crds()}, indent=2))
+
+
+@crds.command()
+@click.option("--only-existing", is_flag=True, help="Leave out a definition that is not there yet.")
+def apply(only_existing: bool) -> None:  # noqa: FBT001 - click's
+    """Apply the custom resource definitions to the cluster.
+
+    Definitions of a newer release are left as they are, so that going back to this one takes no field from what is
+    stored. The chart runs this before an upgrade.
+    """
+    from assay.adapters import definitions  # noqa: PLC0415 - brings the client of Kubernetes along
+    from assay.adapters.apiserver import ApiServer  # noqa: PLC0415
+    from assay.adapters.kube import connect  # noqa: PLC0415
+
+    try:
+        server = ApiServer(connect(threads=1), lambda _verb, _resource, _code: None)
+        for sentence in definitions.apply(server, only_existing=only_existing):
+            click.echo(sentence)
+    except AssayError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.command()

@@ -18,6 +18,7 @@ from kopf._core.engines.peering import Identity
 from assay.adapters.kube import KubeCluster, connect
 from assay.adapters.ports import Cluster
 from assay.adapters.prometheus import PrometheusMetrics
+from assay.api.served import outdated
 from assay.app.inbox import Inbox
 from assay.app.kinds import Key, Kind, kinds
 from assay.app.metrics import Instruments
@@ -73,6 +74,7 @@ class Process:
         self._workers = Workers(self._queue, partial(reconcile, world=world), settings.workers)
         self._pulse = Pulse()
         self._ready = False
+        self._trouble = "Has not seen the cluster yet."
         self._stopping = False
         world.instruments.watch_queue(lambda: len(self._queue), self._queue.lag, lambda: len(self._queue.known()))
 
@@ -108,7 +110,7 @@ class Process:
         """Return why the process does not do its work (yet), or None."""
         if self._stopping:
             return "Stopping."
-        return None if self._ready else "Has not seen the cluster yet."
+        return None if self._ready else self._trouble
 
     async def _watch(self) -> None:
         registry, options = kopf.OperatorRegistry(), kopf.OperatorSettings()
@@ -132,12 +134,23 @@ class Process:
         for number in (signal.SIGTERM, signal.SIGINT):
             # As a container's first process we would not even die of a signal that nobody handles.
             loop.add_signal_handler(number, stop.set)
-        while not stop.is_set() and not await self._listed():
+        while not stop.is_set() and not (await self._fits() and await self._listed()):
             with suppress(TimeoutError):
                 async with asyncio.timeout(START_SECONDS):
                     await stop.wait()
         self._ready = not stop.is_set()
         return self._ready
+
+    async def _fits(self) -> bool:
+        """Return whether the API server would keep all that we write; evidence that it drops would be lost unseen."""
+        try:
+            trouble = outdated(await asyncio.to_thread(self._world.cluster.schemas))
+        except AssayError as error:
+            trouble = f"Could not see the cluster: {error}"
+        if trouble is not None and trouble != self._trouble:
+            log.warning("%s", trouble)
+        self._trouble = trouble or "Has not seen the cluster yet."
+        return trouble is None
 
     async def _audit(self) -> None:
         """List everything every few minutes: a deletion lost in a gap of the watch would leave a ghost for ever."""
