@@ -152,6 +152,10 @@ def test_it_runs_before_installs_and_upgrades_and_nothing_stays_of_it(hooks: Ren
         assert one["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
 
 
+def test_it_runs_as_well_with_the_reused_values_of_a_release_that_did_not_know_it(hooks: Render) -> None:
+    assert kinds(hooks(crds=None)) == kinds(hooks()) == ["ClusterRole", "ClusterRoleBinding", "Job", "ServiceAccount"]
+
+
 def test_its_pod_is_as_restricted_as_the_operators_and_is_not_taken_for_it(hooks: Render, render: Render) -> None:
     operator, job = only(render(), "Deployment")["spec"], only(hooks(), "Job")["spec"]["template"]
     (theirs,), (ours,) = operator["template"]["spec"]["containers"], job["spec"]["containers"]

@@ -37,6 +37,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- printf "%s-crds" (include "assay.fullname" .) }}
 {{- end }}
 
+{{- /* Whether it runs; also where --reuse-values brings the values of a release that did not know crds yet. */}}
+{{- define "assay.crdsWanted" -}}
+{{- if and .Values.rbac.create (ne "false" (get (.Values.crds | default dict) "upgrade" | toString)) }}true{{ end }}
+{{- end }}
+
 {{- /* It comes before everything else, and nothing stays of it when it succeeded. */}}
 {{- define "assay.crdsHook" -}}
 helm.sh/hook: pre-install,pre-upgrade
