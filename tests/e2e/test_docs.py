@@ -51,7 +51,8 @@ def say(shell: dict[str, str], *command: str, given: str | None = None) -> str:
 
 
 def test_a_reader_installs_releases_upgrades_and_removes(reader: dict[str, str]) -> None:
-    install, apply, upgrade, uninstall = commands("docs/how-to/install.md")
+    install, uninstall = commands("docs/how-to/install.md")
+    upgrade, events, by_hand, by_program, back = commands("docs/how-to/upgrade.md")
     (resource,) = blocks("docs/how-to/release-a-model.md", "yaml")
     get, describe, wait = commands("docs/how-to/release-a-model.md")
 
@@ -61,8 +62,11 @@ def test_a_reader_installs_releases_upgrades_and_removes(reader: dict[str, str])
     assert "condition met" in said
     assert "Stable" in say(reader, *get)
     assert "serves all traffic" in say(reader, *describe)
-    say(reader, *apply)
+    say(reader, *by_hand)
+    assert "modeldeployments.assay.dev applied." in say(reader, *by_program)
     say(reader, *upgrade, "--wait")
+    assert "assay-crds" in say(reader, *events)
+    say(reader, *back)
     say(reader, "kubectl", "delete", "mdep", "--all")
     say(reader, *uninstall)
 
