@@ -12,6 +12,7 @@ from assay.sandbox.cluster import kubectl
 from assay.sandbox.errors import SandboxError
 from assay.sandbox.layout import Layout
 from assay.sandbox.programs import build_program
+from e2e.older import lost, newer, older, put
 
 CHART = Path(__file__).parents[2] / "charts" / "assay"
 NAMESPACE, RELEASE = "chart-test", "tried"
@@ -32,7 +33,7 @@ def helm(sandbox: Layout, *argv: str) -> str:
 @pytest.fixture(scope="module")
 def release(sandbox: Layout) -> Iterator[Layout]:
     """The chart, installed to look after one namespace of its own, so that it meets no other operator."""
-    kubectl(sandbox, "apply", "--server-side", "--force-conflicts", "-f", str(CHART / "crds"))
+    put(sandbox, older())
     for name in (NAMESPACE, WATCHED):
         space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {
             "pod-security.kubernetes.io/enforce": "restricted"}}}  # fmt: skip
@@ -60,6 +61,31 @@ def test_the_operator_is_ready_in_a_namespace_that_enforces_the_restricted_stand
     found = json.loads(kubectl(release, "get", "deployment", f"{RELEASE}-assay", "-n", NAMESPACE, "-o", "json"))
 
     assert found["status"]["readyReplicas"] == 1
+
+
+def test_installed_over_definitions_that_an_uninstall_left_it_brings_the_new_ones(release: Layout) -> None:
+    assert lost(release, newer()) == ["status.ofTomorrow"]
+
+
+def test_an_upgrade_brings_the_new_definitions_and_nothing_is_left_of_the_job(release: Layout) -> None:
+    put(release, older())
+    assert lost(release, newer()) == ["status.history", "status.ofTomorrow"]
+
+    helm(release, "upgrade", RELEASE, str(CHART), "--reuse-values", "--timeout", "120s")
+
+    assert lost(release, newer()) == ["status.ofTomorrow"]
+    left = kubectl(release, "get", "job,serviceaccount,clusterrole,clusterrolebinding", "-n", NAMESPACE, "-o", "name")
+    assert f"{RELEASE}-assay-crds" not in left
+
+
+def test_a_downgrade_leaves_the_newer_definitions(release: Layout) -> None:
+    put(release, newer())
+    try:
+        helm(release, "upgrade", RELEASE, str(CHART), "--reuse-values", "--timeout", "120s")
+
+        assert lost(release, newer()) == []
+    finally:
+        put(release)
 
 
 def test_its_metrics_are_answered_through_the_service(release: Layout) -> None:

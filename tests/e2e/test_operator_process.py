@@ -18,6 +18,7 @@ import pytest
 from assay.sandbox import cluster
 from assay.sandbox.errors import SandboxError
 from assay.sandbox.layout import Layout
+from e2e.older import older, put
 
 STOP_SECONDS = 5.0
 NOWHERE = "nowhere.invalid/none:1"  # nothing here needs a pod that runs, and one without an image costs nothing
@@ -82,7 +83,7 @@ class Operator:
         self._log = folder / "operator.log"
         self.process = self.start()
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *, ready: bool = True) -> subprocess.Popen[bytes]:
         env = os.environ | {
             "KUBECONFIG": str(self._place.layout.kubeconfig),
             "ASSAY_NAMESPACES": self._place.namespace,
@@ -94,7 +95,8 @@ class Operator:
         self._log.write_text("")
         with self._log.open("a") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "assay", "run"], env=env, stderr=log)
-        until(lambda: self.answers("/readyz"), "the operator is ready")
+        if ready:
+            until(lambda: self.answers("/readyz"), "the operator is ready")
         return self.process
 
     def answers(self, path: str) -> bool:
@@ -103,6 +105,10 @@ class Operator:
         with suppress(OSError, HTTPException, StopIteration):
             return self.get(path) is not None
         return False
+
+    def said(self) -> str:
+        """Return its log."""
+        return self._log.read_text()
 
     def get(self, path: str) -> str | None:
         """Return the answer to a request, or None where it is not 200."""
@@ -207,6 +213,24 @@ def test_a_restart_changes_nothing_that_is_as_it_should_be(place: Place, operato
 
     assert 'verb="patch"' in (operator.get("/metrics") or "")
     assert place.kubectl(*versions) == before
+
+
+def test_over_an_older_definition_it_reconciles_nothing_says_what_to_do_and_goes_on_by_itself(
+    place: Place, operator: Operator
+) -> None:
+    operator.end(signal.SIGTERM)
+    put(place.layout, older())
+    place.apply()
+
+    operator.start(ready=False)
+    sentence = "is older than this operator: it would lose status.history."
+    until(lambda: sentence in operator.said(), "the sentence is in the log")
+    assert not operator.answers("/readyz")
+    assert "status" not in place.read()
+    put(place.layout)
+
+    until(lambda: place.observed(1), "the first generation is observed")
+    assert operator.said().count(sentence) == 1
 
 
 def test_a_service_of_somebody_else_is_left_alone_and_named(place: Place, operator: Operator) -> None:
