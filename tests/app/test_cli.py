@@ -61,11 +61,12 @@ def test_a_bad_setting_is_one_sentence_and_no_trace() -> None:
     assert result.output == "Error: ASSAY_PROMETHEUS_INTERVAL must lie between 0 and 3600, not be -1.0.\n"
 
 
-def test_without_a_cluster_the_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", [["run"], ["crds", "apply"]], ids=" ".join)
+def test_without_a_cluster_the_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/nonexistent/kubeconfig")
 
-    result = CliRunner().invoke(main, ["run"])
+    result = CliRunner().invoke(main, command)
 
     assert result.exit_code == 1
     assert "set KUBECONFIG" in result.output
