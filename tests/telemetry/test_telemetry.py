@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from assay.outcomes import Outcomes
 from assay.telemetry import CONTENT_TYPE, Application, Message, Receive, Send, Telemetry
 
 
@@ -91,7 +92,50 @@ def test_two_applications_in_one_process_do_not_mix() -> None:
     assert value(other, "assay_prediction_seconds_bucket", le="0.1") == 0
 
 
-def test_a_model_server_gets_nothing_of_assay_but_this_module() -> None:
+def test_a_model_server_gets_no_more_of_assay_than_it_needs() -> None:
     script = "import sys, assay.telemetry; print(*sorted(n for n in sys.modules if n.split('.')[0] in ('assay', 'kopf', 'kubernetes', 'pydantic', 'numpy')))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["assay", "assay.telemetry"]
+    assert done.stdout.split() == ["assay", "assay.core", "assay.core.names", "assay.outcomes", "assay.telemetry"]
+
+
+def label(telemetry: Telemetry, *parts: bytes, method: str = "POST") -> tuple[int, bytes, int]:
+    """Send labels through the middleware; return the status, the answer, and how many parts of the body were read."""
+    sent: list[Message] = []
+    left = list(parts)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def one() -> None:
+        app = telemetry.middleware(answering(418), measured=lambda _: False)
+        await app({"type": "http", "method": method, "path": "/assay/outcomes"}, receive, send)
+
+    asyncio.run(one())
+    return sent[0]["status"], sent[1]["body"], len(parts) - len(left)
+
+
+def test_the_middleware_takes_labels_itself() -> None:
+    outcomes = Outcomes((60.0,))
+    telemetry = Telemetry(outcomes=outcomes)
+    body = b'{"outcomes": [{"id": "%s", "label": 1}]}' % str(outcomes.predicted(1)).encode()
+    assert label(telemetry, body[:20], body[20:]) == (200, b'{"outcomes": 1, "known": 1}', 2)
+    assert label(telemetry, b"{}")[0] == 400
+    assert label(telemetry, method="GET")[0] == 405
+
+
+def test_a_body_of_labels_that_is_too_large_is_not_read_to_its_end() -> None:
+    telemetry = Telemetry(outcomes=Outcomes((60.0,)))
+    status, _, read = label(telemetry, *[b"x" * 400_000] * 10)
+    assert (status, read) == (413, 3)
+
+
+def test_without_outcomes_the_path_of_labels_is_the_applications_own() -> None:
+    assert label(Telemetry(), b"{}")[0] == 418
+
+
+def test_outcomes_are_counted_in_the_same_exposition() -> None:
+    assert b"assay_outcomes_total" in Telemetry(outcomes=Outcomes((60.0,))).exposition()
+    assert b"assay_outcomes_total" not in Telemetry().exposition()

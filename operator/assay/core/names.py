@@ -8,6 +8,9 @@ COMPONENT_LABEL = "app.kubernetes.io/component"  # model | router
 MANAGED_BY = {"app.kubernetes.io/managed-by": "assay"}
 
 REVISION_HEADER = "x-assay-revision"  # request: asks for a revision; response: names the one that answered
+REPLICA_HEADER = "x-assay-replica"  # response: which pod answered; request with labels: for which pod they are
+PREDICTION_HEADER = "x-assay-prediction-id"  # response: the id under which the label of this prediction is sent
+OUTCOMES_PATH = "/assay/outcomes"  # POST labels here, with the first two headers of the prediction's answer
 
 ROUTER_PORT = 10000  # what the Service `m` targets
 ROUTER_METRICS_PORT = 9902  # GET /metrics, port name "metrics"
