@@ -38,7 +38,7 @@ class Model:
             self.in_flight -= 1
         said = {"revision": self.revision, "port": self.port, "size": size, "headers": dict(request.headers.items())}
         status = int(request.headers.get("x-test-status", "200"))
-        return web.json_response(said, status=status, headers={"x-assay-revision": "a lie"})
+        return web.json_response(said, status=status, headers={"x-assay-revision": "a lie", "x-assay-replica": "a lie"})
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})

@@ -47,8 +47,16 @@ def test_routes_never_name_a_cluster_that_is_not_told_of(split: Split) -> None:
 
 @given(splits())
 def test_callers_reach_a_revision_by_name_only_where_allowed(split: Split) -> None:
-    assert ("direct|" in json.dumps(table(split))) == (split.allow_revision_header and bool(split.backends))
-    assert "x-assay-revision" in table(split)["request_headers_to_remove"]
+    every = table(split)["virtual_hosts"][0]["routes"]
+    predictions = [route for route in every if route["match"].get("path") != "/assay/outcomes"]
+    assert ("direct|" in json.dumps(predictions)) == (split.allow_revision_header and bool(split.backends))
+    assert {"x-assay-revision", "x-assay-replica"} <= set(table(split)["request_headers_to_remove"])
+
+
+@given(splits())
+def test_only_labels_are_taken_to_the_replica_that_a_caller_names(split: Split) -> None:
+    for route in table(split)["virtual_hosts"][0]["routes"]:
+        assert "typed_per_filter_config" not in route or route["match"]["path"] == "/assay/outcomes"
 
 
 @given(splits(), splits())

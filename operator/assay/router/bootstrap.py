@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from assay.core.names import METRIC_REVISION, METRIC_VIA
-from assay.router.envoy import TYPES, Json, config_source
+from assay.core.names import METRIC_REVISION, METRIC_VIA, REPLICA_HEADER
+from assay.router.envoy import REPLICA_FILTER, TYPES, Json, config_source
 from assay.router.layout import ROUTES, Layout
 
 MAX_CONNECTIONS = 50_000
@@ -77,7 +77,7 @@ def _public(layout: Layout) -> Json:
         "server_header_transformation": "PASS_THROUGH",
         "request_headers_timeout": "30s",
         "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "model"},
-        "http_filters": [_router_filter()],
+        "http_filters": [_replica_filter(), _router_filter()],
         "local_reply_config": _local_replies(),
     }
     return _listener("public", layout.host, layout.http_port, manager)
@@ -89,6 +89,22 @@ def _strip_internal_headers() -> Json:
         "typed_config": {
             "@type": f"{TYPES}envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
             "mutations": [{"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}}],
+        },
+    }
+
+
+def _replica_filter() -> Json:
+    """Return the filter that obeys x-assay-replica, switched off; the routes of labels switch it on."""
+    state = f"{TYPES}envoy.extensions.http.stateful_session.header.v3.HeaderBasedSessionState"
+    return {
+        "name": REPLICA_FILTER,
+        "disabled": True,
+        "typed_config": {
+            "@type": f"{TYPES}envoy.extensions.filters.http.stateful_session.v3.StatefulSession",
+            "session_state": {
+                "name": "envoy.http.stateful_session.header",
+                "typed_config": {"@type": state, "name": REPLICA_HEADER},
+            },
         },
     }
 

@@ -4,12 +4,13 @@ Three kinds of resource, each a DiscoveryResponse in a file of its own (JSON, be
 clusters (how to speak to a revision) and the endpoints of each revision. References: Envoy's API v3, release 1.40.
 """
 
+import base64
 import hashlib
 import json
 from collections.abc import Iterable
 from typing import Any
 
-from assay.core.names import REVISION_HEADER
+from assay.core.names import OUTCOMES_PATH, REPLICA_HEADER, REVISION_HEADER
 from assay.core.split import Backend, Split
 from assay.router.layout import ROUTES, Endpoint, Layout, Via, cluster_name
 
@@ -51,6 +52,9 @@ LEAVE_OUT = {
     "max_ejection_time": "30s",
     "max_ejection_percent": 50,
 }
+# The filter that takes a request to the very replica that its header names. It is off, but for labels: a caller must not
+# choose the replica that predicts. A replica that is gone is no error: another one answers that it knows no such id.
+REPLICA_FILTER = "envoy.filters.http.stateful_session"
 
 
 def config_source(path: object) -> Json:
@@ -70,13 +74,19 @@ def endpoints(revision: str, replicas: Iterable[Endpoint]) -> Json:
     lb_endpoints = [
         {
             "endpoint": {"address": {"socket_address": {"address": replica.host, "port_value": replica.port}}},
-            "metadata": {"filter_metadata": {"assay": {"revision": revision}}},
+            "metadata": {"filter_metadata": {"assay": {"revision": revision, "replica": _replica(replica)}}},
         }
         for replica in sorted(replicas)
     ]
     groups = [{"lb_endpoints": lb_endpoints}] if lb_endpoints else []
     assignment = {"cluster_name": revision, "endpoints": groups}
     return response("envoy.config.endpoint.v3.ClusterLoadAssignment", [assignment])
+
+
+def _replica(replica: Endpoint) -> str:
+    """Return how REPLICA_FILTER names a replica."""
+    host = f"[{replica.host}]" if ":" in replica.host else replica.host
+    return base64.b64encode(f"{host}:{replica.port}".encode()).decode()
 
 
 def clusters(revisions: Iterable[str], layout: Layout) -> Json:
@@ -115,12 +125,13 @@ def routes(split: Split) -> Json:
         "metadata": {"filter_metadata": {"assay": {"generation": str(split.generation)}}},
         "virtual_hosts": [host],
         # Envoy adds the second by itself; x-forwarded-for says the same.
-        "request_headers_to_remove": [REVISION_HEADER, "x-envoy-external-address"],
+        "request_headers_to_remove": [REVISION_HEADER, REPLICA_HEADER, "x-envoy-external-address"],
     }
     return response("envoy.config.route.v3.RouteConfiguration", [table])
 
 
 def _routes(split: Split) -> Iterable[Json]:
+    yield from _labels(split)
     if split.allow_revision_header:
         for backend in split.backends:
             yield _to_revision(split, backend)
@@ -128,12 +139,32 @@ def _routes(split: Split) -> Iterable[Json]:
     yield _by_weight(split)
 
 
+def _labels(split: Split) -> Iterable[Json]:
+    """Labels go to the revision, and to the very replica, that made the predictions; apart from the split's counts."""
+    switched_on = {"@type": f"{TYPES}envoy.config.route.v3.FilterConfig", "config": {}}
+    for backend in split.backends:
+        route = _to_revision(split, backend)
+        route["match"] = {"path": OUTCOMES_PATH, "headers": route["match"]["headers"]}
+        yield route | {"typed_per_filter_config": {REPLICA_FILTER: switched_on}}
+    known = ", ".join(backend.revision for backend in split.backends) or "none"
+    gone = f"{REVISION_HEADER}: {split.deployment} serves that revision no longer, so that its labels count nowhere; it serves {known}.\n"
+    none = f"{REVISION_HEADER} is missing; send it, and {REPLICA_HEADER}, as the answer to the prediction had them.\n"
+    for headers, status, sentence in (
+        ([{"name": REVISION_HEADER, "present_match": True}], 410, gone),
+        ([], 400, none),
+    ):
+        yield {
+            "match": {"path": OUTCOMES_PATH, "headers": headers},
+            "direct_response": {"status": status, "body": {"inline_string": sentence}},
+        }
+
+
 def _to_revision(split: Split, backend: Backend) -> Json:
     wanted = {"name": REVISION_HEADER, "string_match": {"exact": backend.revision}}
     return {
         "match": {"prefix": "/", "headers": [wanted]},
         "route": {"cluster": cluster_name(Via.DIRECT, backend.revision), **_patience(split)},
-        "response_headers_to_add": [_answered_by()],
+        "response_headers_to_add": _answered_by(),
     }
 
 
@@ -162,7 +193,7 @@ def _by_weight(split: Split) -> Json:
     if split.sticky_header:
         shares["use_hash_policy"] = True
         action["hash_policy"] = [{"header": _salted(split.sticky_header, split.salt)}]
-    return {"match": match, "route": action, "response_headers_to_add": [_answered_by()]}
+    return {"match": match, "route": action, "response_headers_to_add": _answered_by()}
 
 
 def _salted(header: str, salt: str) -> Json:
@@ -179,8 +210,12 @@ def _patience(split: Split) -> Json:
     return {"timeout": f"{split.timeout_seconds}s", "idle_timeout": f"{idle}s", "retry_policy": RETRY}
 
 
-def _answered_by() -> Json:
-    return {
-        "header": {"key": REVISION_HEADER, "value": "%UPSTREAM_METADATA(assay:revision)%"},
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    }
+def _answered_by() -> list[Json]:
+    """Say who answered, whatever the model says."""
+    return [
+        {
+            "header": {"key": header, "value": f"%UPSTREAM_METADATA(assay:{key})%"},
+            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+        }
+        for header, key in ((REVISION_HEADER, "revision"), (REPLICA_HEADER, "replica"))
+    ]
