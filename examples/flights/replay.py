@@ -4,7 +4,8 @@
 
 Prints one JSON object a second on standard output (`event: progress`) and one at the end (`event: summary`); what is
 counted, and what a lost request is, says `flights.tally`. The load is open-loop: every request has a time of its own at
-which it is sent, however slow the answers are. SIGTERM and SIGINT end it: no new requests, the waiting ones are waited
+which it is sent, however slow the answers are. When a flight lands, in the flights' own time, the pod that predicted is
+told whether it was late. SIGTERM and SIGINT end it: no new requests, the waiting ones are waited
 for, then the summary.
 """
 
@@ -22,6 +23,7 @@ import aiohttp
 import click
 
 from flights import traffic
+from flights.labels import Labels
 from flights.tally import UNROUTED, Tally
 from flights.traffic import Request
 
@@ -29,6 +31,7 @@ USER_HEADER = "x-user-id"
 REVISION_HEADER = "x-assay-revision"
 SIGNATURE = "x-flights-model"
 INFER = "/v2/models/flights/infer"
+LABEL_PAUSE = 0.25  # seconds between two batches of labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Plan:
     requests: int | None
     timeout: float
     connections: int
+    labels: bool = True
+    """Whether labels are sent."""
 
     def due(self, index: int, elapsed: float) -> float:
         """Return when a request is to be sent, in seconds after the beginning.
@@ -53,6 +58,15 @@ class Plan:
             elapsed: Its flight's own time since the first flight, in seconds.
         """
         return index / self.rate if self.rate is not None else elapsed / self.speedup
+
+    def flights_time(self, newest: float, seconds: float) -> float:
+        """Return the flights' own time since the first flight: nights pass as quickly as days, unless --rate skips them.
+
+        Args:
+            newest: When the flight departed that was asked about last.
+            seconds: How long the replay has run.
+        """
+        return newest if self.rate is not None else max(newest, seconds * self.speedup)
 
     def client_timeout(self) -> aiohttp.ClientTimeout:
         """Return when a request counts as lost; waiting for a free connection is part of it."""
@@ -72,6 +86,9 @@ class Replay:
         self.tally = Tally()
         self._plan = plan
         self._session = session
+        self._labels = Labels(session, self.tally)
+        self._newest = 0.0  # when the flight departed that was asked about last
+        self._ended = False
         self._begin = time.monotonic()
         self._stopping = asyncio.Event()
 
@@ -83,16 +100,21 @@ class Replay:
         """Send everything at its time, then wait for what is under way."""
         under_way: set[asyncio.Task[None]] = set()
         reporting = asyncio.create_task(self._report_every_second())
+        labelling = asyncio.create_task(self._label_until_the_end())
         for index, (elapsed, request) in enumerate(requests):
             due = self._plan.due(index, elapsed)
             if self._plan.over(index, due) or await self._stopped_before(due):
                 break
             self.tally.sent += 1
+            self._newest = elapsed
             task = asyncio.create_task(self._ask(request))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
         if under_way:
             await asyncio.wait(under_way)
+        self._ended = True
+        await labelling
+        await self._send_labels()
         reporting.cancel()
         self._report("summary")
 
@@ -125,6 +147,19 @@ class Replay:
             return
         revision = response.headers.get(REVISION_HEADER, UNROUTED)
         self.tally.answer(revision, response.status, request.user, outcome(response.status, body, request.late), _now())
+
+        if self._plan.labels and response.status == 200 and request.late is not None:  # noqa: PLR2004 - HTTP OK
+            self._labels.expect(response.headers, request.arrival, late=request.late)
+
+    async def _label_until_the_end(self) -> None:
+        """Send labels again and again."""
+        while not self._ended:
+            await asyncio.sleep(LABEL_PAUSE)
+            await self._send_labels()
+
+    async def _send_labels(self) -> None:
+        """Send the labels of flights that have landed."""
+        await self._labels.send(self._plan.flights_time(self._newest, time.monotonic() - self._begin))
 
     async def _report_every_second(self) -> None:
         """Print progress until cancelled."""
@@ -193,6 +228,7 @@ async def _replay(plan: Plan, requests: Iterator[tuple[float, Request]]) -> None
     help="Seconds until a request is lost.",
 )
 @click.option("--connections", type=click.IntRange(1), default=256, show_default=True, help="Most connections at once.")
+@click.option("--labels/--no-labels", default=True, show_default=True, help="Tell who predicted what came of it.")
 @click.option(
     "--flights",
     "path",

@@ -21,7 +21,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from assay.telemetry import CONTENT_TYPE, Telemetry
+from assay.outcomes import Outcomes
+from assay.telemetry import CONTENT_TYPE, PREDICTION_HEADER, Telemetry
 from flights.model import Model, load
 from flights.protocol import BadRequest, answer, metadata, parse
 from flights.revisions import REVISIONS, Revision
@@ -40,11 +41,12 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 class Flights:
     """One revision of the model behind the endpoints."""
 
-    def __init__(self, revision: Revision, model: Model) -> None:
+    def __init__(self, revision: Revision, model: Model, outcomes: Outcomes) -> None:
         self.revision = revision
         self.model = model
         self.features = {feature.name: feature for feature in model.features}
-        self.telemetry = Telemetry()
+        self.outcomes = outcomes
+        self.telemetry = Telemetry(outcomes=outcomes)
         self.draining = False
 
     def application(self) -> Any:  # noqa: ANN401 - two libraries, two spellings of "ASGI application"
@@ -82,7 +84,13 @@ class Flights:
             delays = [value if value is None else value * self.revision.delay_factor for value in columns["dep_delay"]]
             columns = {**columns, "dep_delay": delays}
         rows = self.model.encode(columns, inference.count)
-        return self._json(answer(inference, self.revision.name, self.model.probability(rows)))
+        said = answer(inference, self.revision.name, self.model.probability(rows))
+        response = self._json(said)
+        late = said["outputs"][1]["data"]
+        waiting = self.outcomes.predicted(late[0] if len(late) == 1 else late)
+        if waiting is not None:
+            response.headers[PREDICTION_HEADER] = waiting
+        return response
 
     async def live(self, _: Request) -> Response:
         """Say that the process answers."""
@@ -187,14 +195,22 @@ def _drain(value: str) -> float:
     return seconds
 
 
-def _flights(name: str, folder: Path) -> Flights:
+def _outcomes(value: str) -> Outcomes:
+    """Read label delays such as 5,60."""
+    try:
+        return Outcomes([float(one) for one in value.split(",") if one.strip()])
+    except ValueError:
+        sys.exit(f"FLIGHTS_LABEL_DELAYS is {value!r}; it must be different numbers of seconds above 0, such as 5,60.")
+
+
+def _flights(name: str, folder: Path, outcomes: Outcomes) -> Flights:
     """Load what a revision needs, or end with a sentence."""
     if name not in REVISIONS:
         sys.exit(f"FLIGHTS_REVISION is {name!r}; it must be one of {', '.join(REVISIONS)}.")
     revision = REVISIONS[name]
     path = folder / f"{revision.artefact}.json"
     try:
-        return Flights(revision, load(path))
+        return Flights(revision, load(path), outcomes)
     except FileNotFoundError:
         sys.exit(f"FLIGHTS_ARTEFACTS: {path} does not exist; `python -m flights.train --out {folder}` writes it.")
     except ValueError as error:
@@ -207,9 +223,9 @@ def main() -> None:
     environment = os.environ
     host, port = _listen(environment.get("FLIGHTS_LISTEN", "0.0.0.0:8080"))
     drain_seconds = _drain(environment.get("FLIGHTS_DRAIN_SECONDS", "5"))
-    flights = _flights(
-        environment.get("FLIGHTS_REVISION", "v1"), Path(environment.get("FLIGHTS_ARTEFACTS", "build/flights"))
-    )
+    outcomes = _outcomes(environment.get("FLIGHTS_LABEL_DELAYS", ""))
+    folder = Path(environment.get("FLIGHTS_ARTEFACTS", "build/flights"))
+    flights = _flights(environment.get("FLIGHTS_REVISION", "v1"), folder, outcomes)
     config = uvicorn.Config(
         flights.application(),
         host=host,

@@ -50,6 +50,8 @@ class Tally:
     losses: Counter[str] = field(default_factory=Counter)
     """Lost requests by reason: `timeout`, the connection error's name, or `unsigned 503`."""
     revisions: dict[str, Answers] = field(default_factory=dict)
+    labels: Counter[str] = field(default_factory=Counter)
+    """Labels `sent`; of these, `known` to the pod that they came to, `unknown` to it, or `failed` to come to any."""
     returned: set[str] = field(default_factory=set)
     """Users who were sent back to a revision that they had left before."""
     _path: dict[str, list[str]] = field(default_factory=dict)
@@ -94,6 +96,16 @@ class Tally:
         """Count a request that no model answered."""
         self.losses[reason] += 1
 
+    def label(self, count: int, known: int, *, failed: bool) -> None:
+        """Count labels that were sent together.
+
+        Args:
+            count: How many.
+            known: How many of these belonged to a prediction that waited for its label.
+            failed: Whether there was no answer, or none that says how many.
+        """
+        self.labels.update({"sent": count, "known": known, "failed" if failed else "unknown": count - known})
+
     def written(self) -> dict[str, Any]:
         """Return everything counted so far."""
         return {
@@ -103,6 +115,7 @@ class Tally:
             "waiting": self.waiting,
             "statuses": dict(sorted(self.statuses.items())),
             "losses": dict(sorted(self.losses.items())),
+            "labels": {name: self.labels[name] for name in ("sent", "known", "unknown", "failed")},
             "returnedUsers": len(self.returned),
             "revisions": {name: answers.written() for name, answers in sorted(self.revisions.items())},
         }

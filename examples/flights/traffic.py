@@ -4,7 +4,9 @@ The held-out flights are kept as a compressed numpy file, so that replaying them
 """
 
 import hashlib
+import itertools
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILE: Final = "held-out.npz"
-_NOT_SENT: Final = ("name", "departure", "month", "late")
+_NOT_SENT: Final = ("name", "departure", "arrival", "month", "late")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Request:
     """An inference request of the Open Inference Protocol V2."""
     late: bool | None
     """What really happened; None where nobody ever learned it."""
+    arrival: float
+    """When that was known, in seconds of the flights' own time since the first departure; NaN where never."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Traffic:
     columns: dict[str, list[Any]]
     names: list[str]
     departures: list[float]
+    arrivals: list[float]
     late: list[float]
 
     def requests(self, passengers: int, users: int) -> Iterator[tuple[float, Request]]:
@@ -53,20 +58,18 @@ class Traffic:
             Seconds of the flights' own time since the first departure, and the request.
         """
         season = self.departures[-1] - self.departures[0] + 60.0
-        lap = 0
-        while True:
+        for lap in itertools.count():
+            since = self.departures[0] - lap * season
             for index, name in enumerate(self.names):
-                elapsed = lap * season + self.departures[index] - self.departures[0]
-                inputs = self._inputs(index)
+                inputs, arrival = self._inputs(index), self.arrivals[index] - since
+                late = None if math.isnan(self.late[index]) else self.late[index] == 1
                 for seat in range(passengers):
-                    yield elapsed, self._request(index, f"{lap}-{name}-{seat}", _user(name, seat, users), inputs)
-            lap += 1
-
-    def _request(self, index: int, identifier: str, user: str, inputs: str) -> Request:
-        """Return one passenger's question."""
-        late = self.late[index]
-        known = None if np.isnan(late) else late == 1
-        return Request(identifier, user, f'{{"id":"{identifier}","inputs":{inputs}}}'.encode(), known)
+                    identifier = f"{lap}-{name}-{seat}"
+                    body = f'{{"id":"{identifier}","inputs":{inputs}}}'.encode()
+                    yield (
+                        self.departures[index] - since,
+                        Request(identifier, _user(name, seat, users), body, late, arrival),
+                    )
 
     def _inputs(self, index: int) -> str:
         """Return the flight's tensors as JSON; what is unknown is not sent."""
@@ -100,7 +103,7 @@ def load(path: Path) -> Traffic:
     with np.load(path, allow_pickle=False) as stored:
         columns = {name: stored[name].tolist() for name in stored.files}
     inputs = {name: column for name, column in columns.items() if name not in _NOT_SENT}
-    return Traffic(inputs, columns["name"], columns["departure"], columns["late"])
+    return Traffic(inputs, columns["name"], columns["departure"], columns["arrival"], columns["late"])
 
 
 def _user(name: str, seat: int, users: int) -> str:

@@ -40,12 +40,13 @@ def serve(artefacts: Path) -> Iterator[Callable[..., Server]]:
     """Start a server of a revision and wait until it is ready."""
     with ExitStack() as stack:
 
-        def start(revision: str, *, drain: float = 0.0) -> Server:
+        def start(revision: str, *, drain: float = 0.0, labels: str = "") -> Server:
             with socket.socket() as taken:
                 taken.bind(("127.0.0.1", 0))
                 port = taken.getsockname()[1]
-            environment = {"FLIGHTS_ARTEFACTS": str(artefacts), "FLIGHTS_LISTEN": f"127.0.0.1:{port}"}
-            process = run("flights.server", FLIGHTS_REVISION=revision, FLIGHTS_DRAIN_SECONDS=str(drain), **environment)
+            environment = {"FLIGHTS_ARTEFACTS": str(artefacts), "FLIGHTS_LISTEN": f"127.0.0.1:{port}",
+                           "FLIGHTS_DRAIN_SECONDS": str(drain), "FLIGHTS_LABEL_DELAYS": labels}  # fmt: skip
+            process = run("flights.server", FLIGHTS_REVISION=revision, **environment)
             server = Server(process, port)
             stack.callback(server.end)
             while process.poll() is None:

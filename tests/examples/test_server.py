@@ -79,6 +79,33 @@ def test_predictions_are_counted_and_nothing_else_is(serve: Callable[..., Server
     assert "assay_prediction_seconds_count 2.0" in lines
 
 
+def test_a_prediction_has_an_id_under_which_its_label_is_sent(serve: Callable[..., Server]) -> None:
+    server = serve("v2", labels="0.05, 3600")
+    outcomes = []
+    for delays, label in (([300.0], True), ([300.0, -5.0], [True, False])):
+        body = {"inputs": [tensor("dep_delay", *delays)]}
+        identifier = server.ask("/v2/models/flights/infer", body)[1]["x-assay-prediction-id"]
+        outcomes.append({"id": identifier, "label": label})
+    outcomes.append({"id": "somebody-else's", "label": True})
+    status, _, said = server.ask("/assay/outcomes", {"outcomes": outcomes})
+    assert (status, json.loads(said)) == (200, {"outcomes": 3, "known": 2})
+    counted = 'assay_outcomes_total{age_seconds="0.05",outcome="%s"} '
+    total = 0.0
+    while total < 2:
+        lines = server.ask("/metrics")[2].decode().splitlines()
+        total = sum(
+            float(line.split()[1]) for line in lines if line.startswith('assay_outcomes_total{age_seconds="0.05"')
+        )
+    assert total == 2
+    assert any(line.startswith(counted % "wrong") and line.endswith(" 0.0") for line in lines)
+    assert 'assay_outcomes_total{age_seconds="3600",outcome="correct"} 0.0' in lines
+
+
+def test_without_label_delays_a_prediction_has_no_id(v2: Server) -> None:
+    _, headers, _ = v2.ask("/v2/models/flights/infer", {"inputs": [tensor("dep_delay", 2.0)]})
+    assert "x-assay-prediction-id" not in headers
+
+
 def test_v3_takes_minutes_for_seconds(serve: Callable[..., Server], v2: Server) -> None:
     slight = tensor("dep_delay", 2.0)
     assert v2.infer(slight)[1]["outputs"][1]["data"] == [False]
@@ -175,6 +202,10 @@ def test_while_draining_the_server_answers_but_is_not_ready(serve: Callable[...,
         ({"FLIGHTS_REVISION": "v9"}, "FLIGHTS_REVISION is 'v9'; it must be one of v1, v2, v3, v4, v5."),
         ({"FLIGHTS_LISTEN": "tcp://10.0.0.1"}, "FLIGHTS_LISTEN is 'tcp://10.0.0.1'; it must be an address and a port"),
         ({"FLIGHTS_DRAIN_SECONDS": "soon"}, "FLIGHTS_DRAIN_SECONDS is 'soon'; it must be a number of seconds"),
+        (
+            {"FLIGHTS_LABEL_DELAYS": "5,late"},
+            "FLIGHTS_LABEL_DELAYS is '5,late'; it must be different numbers of seconds",
+        ),
         ({"FLIGHTS_ARTEFACTS": "/nowhere"}, "FLIGHTS_ARTEFACTS: /nowhere/baseline.json does not exist"),
     ],
 )

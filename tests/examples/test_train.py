@@ -24,6 +24,16 @@ def test_the_data_are_the_flights_that_left_in_2013_in_their_order(departures: p
     assert 0.5 < departures["wind_gust"].isna().mean() < 0.9  # real missing values stay missing
 
 
+def test_flights_are_underway_for_the_time_in_the_air_and_some_taxiing(departures: pd.DataFrame) -> None:
+    hours = (departures["arrival"] - departures["departure"]) / 3600
+    assert (hours.isna() == departures["late"].isna()).all(), "who is diverted never arrives"
+    to_honolulu, to_boston = (hours[departures["dest"] == code] for code in ("HNL", "BOS"))
+    assert 10.5 < to_honolulu.median() < 11.5, "not the 5 or 6 hours that the local clocks show"
+    assert 0.9 < to_boston.median() < 1.5
+    assert hours.min() > 0.3
+    assert hours.max() < 14
+
+
 def test_training_again_gives_the_same_bytes(training: pd.DataFrame, artefacts: Path, tmp_path: Path) -> None:
     train.train(training, tmp_path)
     for name in ("baseline.json", "delay.json"):
