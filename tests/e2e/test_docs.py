@@ -53,10 +53,12 @@ def say(shell: dict[str, str], *command: str, given: str | None = None) -> str:
 def test_a_reader_installs_releases_upgrades_and_removes(reader: dict[str, str]) -> None:
     install, uninstall = commands("docs/how-to/install.md")
     upgrade, events, by_hand, by_program, back = commands("docs/how-to/upgrade.md")
-    (resource,) = blocks("docs/how-to/release-a-model.md", "yaml")
+    resource, *others = blocks("docs/how-to/release-a-model.md", "yaml")
     get, describe, wait = commands("docs/how-to/release-a-model.md")
 
     say(reader, *install, "--wait")
+    for other in others:
+        say(reader, "kubectl", "apply", "--dry-run=server", "-f", "-", given=other)
     say(reader, "kubectl", "apply", "-f", "-", given=resource)
     said = say(reader, *wait)
     assert "condition met" in said

@@ -1,1 +1,1 @@
-"""The demo: two releases, watched."""
+"""The demo: three releases, watched."""
