@@ -41,7 +41,7 @@ def test_an_equal_or_older_definition_is_replaced_by_server_side_apply(
     assert list(definitions.apply(here)) == [f"{NAME} applied."]
     method, path, query, headers, body = server.last
     assert (method, path) == ("PATCH", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{NAME}")
-    assert query == {"fieldManager": ["assay"], "force": ["true"]}
+    assert query == {"fieldManager": ["helm"], "force": ["true"]}
     assert headers["Content-Type"] == "application/apply-patch+yaml"
     assert json.loads(body) == definition()
 

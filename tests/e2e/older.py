@@ -27,9 +27,10 @@ def newer() -> Manifest:
 
 
 def put(sandbox: Layout, *definitions: Manifest) -> None:
-    """Apply definitions as an administrator; those of this checkout where none is given."""
+    """Apply definitions as Helm does; those of this checkout where none is given."""
     listed = {"apiVersion": "v1", "kind": "List", "items": list(definitions) or crd.crds()}
-    kubectl(sandbox, "apply", "--server-side", "--force-conflicts", "-f", "-", given=json.dumps(listed))
+    kubectl(sandbox, "apply", "--server-side", "--force-conflicts", "--field-manager=helm", "-f", "-",
+            given=json.dumps(listed))  # fmt: skip
 
 
 def lost(sandbox: Layout, definition: Manifest) -> list[str]:

@@ -6,9 +6,11 @@ from assay.adapters.apiserver import ApiServer, Endpoint
 from assay.api import crd, served
 from assay.api.base import Manifest
 from assay.core.errors import ApiUnavailable, InvalidSpec
-from assay.core.names import FIELD_MANAGER
 
 RESOURCE = "customresourcedefinitions"
+# Helm 4 applies crds/ under this name when it installs, and gives up where another owns what differs: under a name of
+# ours, a chart could never be installed again in another version.
+FIELD_MANAGER = "helm"
 
 
 def apply(server: ApiServer, *, only_existing: bool = False) -> Iterator[str]:
