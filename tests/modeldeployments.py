@@ -181,6 +181,14 @@ WRONG = {
         "spec.analysis.checks[0].proportion.bad.match",
         "names of Prometheus labels",
     ),
+    **{
+        f"wish that is {what}": Wrong(written(intent={field: text}), f"spec.intent.{field}", "8 hex digits in quotes")
+        for what, field, text in (
+            ("no revision", "abort", "latest"),
+            ("in upper case", "promote", "1A2B3C4D"),
+            ("the zeroth", "retry", "1a2b3c4d-0"),
+        )
+    },
     "digest that is none": Wrong(
         written(model={"name": "flights", "version": "1", "digest": "md5:1"}), "spec.model.digest", "64 hex digits"
     ),
@@ -194,6 +202,8 @@ REFUSED = {
     "same name twice": with_checks(*({"name": "errors", "preset": "error-ratio"} for _ in range(2))),
     "no step": with_steps(),
     "no check": with_checks(),
+    "wish without quotes": written(intent={"retry": 12345678}),
+    "pause in quotes": written(intent={"paused": "true"}),
     "number in quotes": written(replicas="3"),
     "fraction of a pod": written(replicas=1.5),
     "no pod": written(replicas=0),

@@ -118,7 +118,7 @@ def test_kubectl_shows_where_a_release_stands(definition: Manifest) -> None:
     (version,) = definition["spec"]["versions"]
     shown = [one["name"] for one in version["additionalPrinterColumns"] if not one.get("priority")]
 
-    assert shown == ["Stage", "Stable", "Candidate", "Weight", "Step", "Verdict", "Age"]
+    assert shown == ["Stage", "Stable", "Candidate", "Weight", "Step", "Verdict", "Paused", "Age"]
     step = next(one for one in version["additionalPrinterColumns"] if one["name"] == "Step")
     assert (step["type"], step["jsonPath"]) == ("string", ".status.candidate.stepText")
     assert version["subresources"] == {"status": {}}

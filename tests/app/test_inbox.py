@@ -7,7 +7,7 @@ import pytest
 from app.scene import KIND
 from assay.api.base import Manifest
 from assay.app.inbox import Inbox
-from assay.app.kinds import Key
+from assay.app.kinds import Key, urgent
 from assay.app.metrics import Instruments
 from assay.app.queue import Again, WorkQueue
 
@@ -118,3 +118,18 @@ def test_a_ghost_that_comes_back_is_seen_again(desk: Desk) -> None:
     desk.inbox.resource(KIND, "ADDED", a_resource())
 
     assert desk.woken() == [KEY]
+
+
+@pytest.mark.parametrize(
+    ("wish", "spent", "hurries"),
+    [
+        ("1a2b3c4d", "", True),
+        ("1a2b3c4d-2", "1a2b3c4d", True),
+        ("1a2b3c4d", "1a2b3c4d", False),
+        ("00000000", "", False),
+    ],
+)
+def test_an_abort_of_the_candidate_that_has_not_acted_yet_is_urgent(wish: str, spent: str, hurries: bool) -> None:  # noqa: FBT001 - drawn
+    status = {"candidate": {"revision": "1a2b3c4d"}, "intent": {"abort": {"wish": spent}} if spent else {}}
+
+    assert urgent({"metadata": {}, "spec": {"intent": {"abort": wish}}, "status": status}) is hurries

@@ -72,6 +72,11 @@ def test_kstatus_calls_every_problem_failed(stage: Stage) -> None:
     assert {one.message for one in found if one.type in ("Ready", "Stalled")} == {"Declare the port."}
 
 
+@pytest.mark.parametrize("stage", list(Stage))
+def test_kstatus_goes_on_waiting_for_what_is_paused_and_calls_it_no_failure(stage: Stage) -> None:
+    assert judged(conditions.of(Facts(stage, "So it is.", paused=True), 1, NOW)) == "InProgress"
+
+
 def test_every_stage_sets_every_condition() -> None:
     for stage in Stage:
         assert {one.type for one in conditions.of(Facts(stage, ""), 1, NOW)} == set(conditions.Type)

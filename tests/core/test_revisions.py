@@ -30,6 +30,7 @@ def test_the_hash_is_that_of_the_template_and_the_model_alone() -> None:
         {"analysis__intervalSeconds": 60},
         {"traffic": {"router": {"replicas": 5}}},
         {"rollback": {"quarantine": False}},
+        {"intent": {"paused": True, "retry": "1a2b3c4d"}},
     ],
 )
 def test_what_is_neither_template_nor_model_makes_no_new_revision(change: Manifest) -> None:

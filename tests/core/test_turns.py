@@ -175,6 +175,15 @@ def test_a_promotion_whose_pods_do_not_come_up_goes_back_at_the_deadline(cluster
     assert cluster.weights() == {cluster.revision("1"): 100}
 
 
+def test_a_candidate_that_a_person_promotes_before_its_first_weight_takes_all_traffic(cluster: Cluster) -> None:
+    cluster.apply(a_spec("2", intent={"promote": cluster.revision("2")}))
+
+    cluster.settle(300)
+
+    assert cluster.weights() == {cluster.revision("2"): 100}
+    assert Stage.ANALYSING not in {after for _, after in cluster.stages}
+
+
 def test_every_move_is_in_the_table_and_every_row_of_the_table_is_moved() -> None:
     moved: set[tuple[Stage | None, Stage]] = set()
     scenes = [
@@ -182,6 +191,7 @@ def test_every_move_is_in_the_table_and_every_row_of_the_table_is_moved() -> Non
         test_a_third_revision_in_the_middle_supersedes_the_second,
         test_a_promotion_whose_pods_do_not_come_up_goes_back_at_the_deadline,
         test_a_candidate_that_never_becomes_ready_gets_no_traffic_and_is_rolled_back_at_the_deadline,
+        test_a_candidate_that_a_person_promotes_before_its_first_weight_takes_all_traffic,
     ]
     for scene in scenes:
         world = Cluster(a_spec("1")).settle()

@@ -57,6 +57,7 @@ MODEL_DEPLOYMENT = Resource(
         Column("Weight", ".status.candidate.weight", "Percent of traffic that the candidate answers.", "integer"),
         Column("Step", ".status.candidate.stepText", "Step of how many."),
         Column("Verdict", ".status.verdict", "Worst verdict of the required checks."),
+        Column("Paused", ".status.intent.pausedTime", "How long spec.intent.paused has been true.", "date"),
         Column("Model", ".spec.model.version", "Version of the model that is asked for.", priority=1),
         Column("Ready", ".status.conditions[?(@.type=='Ready')].reason", "Reason of the condition Ready.", priority=1),
         Column("Age", ".metadata.creationTimestamp", "", "date"),

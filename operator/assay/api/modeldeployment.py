@@ -15,6 +15,7 @@ from assay.api.checks import (
     Proportion,
     Threshold,
 )
+from assay.api.intent import Intent, IntentEntry, IntentName, IntentStatus, Wish, WishState, WishStatus
 from assay.api.modeldeployment_status import (
     CandidateStatus,
     CheckStatus,
@@ -51,6 +52,10 @@ __all__ = [
     "CounterState",
     "Gate",
     "HistoryEntry",
+    "Intent",
+    "IntentEntry",
+    "IntentName",
+    "IntentStatus",
     "LabelMatch",
     "MetricsPreset",
     "ModelDeployment",
@@ -75,6 +80,9 @@ __all__ = [
     "Strategy",
     "Threshold",
     "Traffic",
+    "Wish",
+    "WishState",
+    "WishStatus",
 ]
 
 LONGEST_NAME = 52
@@ -171,6 +179,8 @@ class ModelDeploymentSpec(Model):
     """How the candidate is judged."""
     rollback: Rollback = Rollback()
     """What happens after a rollback."""
+    intent: Intent = Intent()
+    """What a person asks of the rollout; no part of the revision."""
     revision_history_limit: Annotated[Integer, Field(ge=1, le=100)] = 10
     """How many old revisions are kept as ControllerRevisions. Default 10."""
 

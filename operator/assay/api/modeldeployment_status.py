@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from assay.api.base import Conditions, Count, Integer, Model, Percent, Revision, Text, Time, Verdict
+from assay.api.intent import IntentEntry, IntentStatus
 from assay.api.rules import NamedList
 
 Integers = Annotated[list[Count], Field(max_length=8)]
@@ -79,6 +80,8 @@ class CandidateStatus(Model):
     """When the checks were last looked at, whether or not anything could be measured."""
     warnings: Annotated[list[Text], Field(max_length=8)] = []
     """What people should know who trust the evidence: one pod, a clock that is ahead, a dispersion that is assumed."""
+    paused_seconds: float = 0.0
+    """How long spec.intent.paused has held this rollout, pauses that ended; the deadline does not count them."""
     count_time: Time | None = None
     """Samples taken before this count nothing: the routers had not acknowledged the present weight."""
 
@@ -229,3 +232,7 @@ class ModelDeploymentStatus(Model):
     """The last rollouts, newest first."""
     quarantined: Annotated[list[Quarantined], Field(max_length=20)] = []
     """Revisions that failed and are refused."""
+    intent: IntentStatus = IntentStatus()
+    """What became of spec.intent."""
+    intent_history: Annotated[list[IntentEntry], Field(max_length=10)] = []
+    """The last intents that acted, newest first."""

@@ -49,9 +49,11 @@ class Refusal:
 
 
 def urgent(raw: Manifest) -> bool:
-    """Return whether an object must not wait behind others: it is being deleted or rolled back."""
-    stage = raw.get("status", {}).get("stage")
-    return "deletionTimestamp" in raw["metadata"] or stage == Stage.ROLLING_BACK
+    """Return whether an object must not wait behind others: it is being deleted or rolled back, or is to be."""
+    status, abort = raw.get("status", {}), raw.get("spec", {}).get("intent", {}).get("abort", "")
+    candidate, spent = status.get("candidate", {}), status.get("intent", {}).get("abort", {})
+    aborted = bool(abort) and abort[:8] == candidate.get("revision") and abort != spent.get("wish")
+    return "deletionTimestamp" in raw["metadata"] or status.get("stage") == Stage.ROLLING_BACK or aborted
 
 
 def kinds(settings: Settings) -> Mapping[str, Kind]:

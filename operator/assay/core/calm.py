@@ -1,11 +1,15 @@
 """What happens while no candidate is on trial: Initialising, Stable and RolledBack?"""
 
-from assay.api.modeldeployment import Outcome, StableStatus, Stage
-from assay.core.conditions import Problem, Reason
+from dataclasses import replace
+
+from assay.api.modeldeployment import IntentName, StableStatus, Stage
+from assay.core import intent
+from assay.core.conditions import LONGEST, Problem, Reason
 from assay.core.decision import Note
 from assay.core.manifests import declared_ports
 from assay.core.plan import CALM, SOON, Plan, entered, not_ready, stable_of
 from assay.core.references import references
+from assay.core.sentences import sentence
 from assay.core.trial import start
 from assay.core.world import World
 
@@ -72,6 +76,10 @@ def _kept(world: World) -> tuple[tuple[str, int], ...]:
 
 def stable(world: World) -> Plan:
     """Serve; begin a rollout when spec asks for another revision."""
+    lifted = _quarantine_lifted(world)
+    if lifted is not None:
+        freed, revision, why = lifted
+        return intent.acted(world, stable(freed), IntentName.RETRY, revision, why)
     revision = stable_of(world)
     if world.revision != revision:
         return _wanted(world)
@@ -84,9 +92,19 @@ def stable(world: World) -> Plan:
     )
 
 
-def rolled_back(world: World) -> Plan:
-    """Serve with the revision that was good; begin again when spec asks for yet another."""
-    return stable(world) if world.revision == stable_of(world) else _wanted(world)
+rolled_back = stable  # stable serves; what spec asks for failed, or is the stable one again, or yet another
+
+
+def _quarantine_lifted(world: World) -> tuple[World, str, str] | None:
+    """Return the world in which a revision may be tried again, which one, and what is told; None where nobody asks."""
+    for entry in world.status.quarantined:
+        if intent.wants(world, IntentName.RETRY, entry.revision):
+            others = [one for one in world.status.quarantined if one is not entry]
+            status = world.status.model_copy(update={"quarantined": others})
+            freed = replace(world, resource=world.resource.model_copy(update={"status": status}))
+            why = f"Revision {entry.revision} may be tried once more. It had failed: {entry.reason}"
+            return freed, entry.revision, why
+    return None
 
 
 def _wanted(world: World) -> Plan:
@@ -101,41 +119,50 @@ def _wanted(world: World) -> Plan:
     )
     failure = _failure(world)
     if failure is not None:
-        return _refused(calm, revision, serving, failure)
+        return _refused(world, calm, failure)
     problem = problem_of(world)
     if problem is not None:
         news = () if _told(world, problem) else (Note("Warning", problem.reason, problem.message),)
         return calm.to(message=problem.message, problem=problem, notes=news, again_in=CALM / 6)
+    if intent.paused(world):
+        return calm.to(message=f"Revision {serving} serves, and the rollout of {revision} does not begin.", paused=True)
     return start(world)
 
 
-def _refused(calm: Plan, revision: str, serving: str, failure: str) -> Plan:
-    remedy = f"Change the template or the model, which makes a new revision, or apply revision {serving} again."
-    message = f"Revision {revision} failed and {serving} serves. {failure} {remedy}"
-    if calm.status.stage is Stage.ROLLED_BACK:
-        return calm.to(message=message)
-    note = Note(
-        "Warning", Reason.QUARANTINED, f"Revision {revision} is refused, because it failed before. {failure}"[:1024]
+def _refused(world: World, calm: Plan, failure: str) -> Plan:
+    """Return the plan of a revision that failed: at rest, and said why and how it might be tried once more."""
+    revision, serving = world.revision, stable_of(world)
+    remedy = (
+        f'To try it once more, set spec.intent.retry to "{intent.again(world, IntentName.RETRY, revision)}";'
+        f" or change the template or the model, which makes a new revision, or apply revision {serving} again."
+    )
+    message = (
+        f"Revision {revision} failed and {serving} serves. {sentence(failure, LONGEST - len(remedy) - 60)} {remedy}"
+    )
+    problem = Problem(Reason.QUARANTINED, message)
+    told, last = _told(world, problem), world.status.history[0] if world.status.history else None
+    if calm.status.stage is Stage.ROLLED_BACK and last is not None and last.revision == revision and not told:
+        return calm.to(message=message)  # it has just failed; nobody has applied it again
+    news = Note(
+        "Warning", problem.reason, f"Revision {revision} is refused, because it failed before. {failure}"[:1024]
     )
     return calm.to(
         status=entered(calm.status, Stage.ROLLED_BACK),
         message=message,
-        problem=Problem(Reason.QUARANTINED, message),
-        notes=(note,),
+        problem=problem,
+        notes=() if told else (news,),
     )
 
 
 def _failure(world: World) -> str | None:
     """Return why the revision in spec failed, if it did and may not be tried again."""
     status = world.status
-    last = status.history[0] if status.history else None
-    ended = status.stage is Stage.ROLLED_BACK and last is not None and last.outcome is Outcome.ROLLED_BACK
-    if ended and last is not None and last.revision == world.revision:
-        # Without quarantine it may be tried again, but only when somebody applies it again: never in a loop.
-        return last.reason
-    if not world.resource.spec.rollback.quarantine:
-        return None
-    return next((one.reason for one in status.quarantined if one.revision == world.revision), None)
+    reason = next((one.reason for one in status.quarantined if one.revision == world.revision), None)
+    if world.resource.spec.rollback.quarantine:
+        return reason
+    # Without quarantine it may be tried again, but only when somebody applies it again: never in a loop.
+    ended = status.stage is Stage.ROLLED_BACK and bool(status.history)
+    return reason if ended and status.history[0].revision == world.revision else None
 
 
 def _told(world: World, problem: Problem) -> bool:

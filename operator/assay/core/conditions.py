@@ -29,6 +29,7 @@ class Reason(StrEnum):
     ROLLING_BACK = "RollingBack"  # stable takes all traffic back
     ROLLED_BACK = "RolledBack"  # the revision in spec failed; stable serves
     NO_DATA = "NoData"  # a required check cannot be measured; the rollout holds
+    PAUSED = "Paused"  # spec.intent.paused holds a rollout, or keeps it from beginning
     DEADLINE_EXCEEDED = "DeadlineExceeded"  # nothing was decided within deadlineSeconds; the rollout holds
     NOT_READY = "NotReady"  # pods cannot start, or do not become ready in the time that Kubernetes gives them
     QUARANTINED = "Quarantined"  # the revision in spec failed before and is refused
@@ -102,14 +103,22 @@ class Facts:
     """One sentence: what is so."""
     problem: Problem | None = None
     """Stalled, and why."""
+    paused: bool = False
+    """Whether a person holds what would go on."""
     available: bool = True
     unavailable: str = ""
     """Why not."""
 
 
 def of(facts: Facts, generation: int, now: datetime) -> tuple[Condition, ...]:
-    """Return the conditions of a stage. A problem turns Ready, Progressing and Reconciling off and Stalled on."""
+    """Return the conditions of a stage. A problem turns Ready, Progressing and Reconciling off and Stalled on.
+
+    What is paused is neither there nor moving, and nobody need act: Reconciling alone is on, so that whoever waits for
+    Ready goes on waiting, and nobody is told of a failure.
+    """
     ready, progressing, reconciling, stalled, reason = TABLE[facts.stage]
+    if facts.paused:
+        ready, progressing, reconciling, stalled, reason = False, False, True, False, Reason.PAUSED
     told, message = reason, facts.message
     if facts.problem is not None:
         ready, progressing, reconciling, stalled = False, False, False, True

@@ -33,6 +33,8 @@ class Plan:
     """Revisions that the routers know -> percent; sums to 100, or there are none."""
     notes: tuple[Note, ...] = field(default=())
     problem: Problem | None = None
+    paused: bool = False
+    """Whether it would go on, were it not for spec.intent.paused."""
     again_in: float = SOON
 
     def to(self, **changes: Any) -> Self:  # noqa: ANN401 - whatever the fields are

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from assay.api.base import Manifest
 from assay.api.modeldeployment import CandidateStatus, ModelDeployment, ModelDeploymentStatus, Stage
-from assay.core import calm, canary, conditions, manifests, revisions, router_manifests, trial, turns, world
+from assay.core import calm, canary, conditions, intent, manifests, revisions, router_manifests, trial, turns, world
 from assay.core.conditions import Facts, refused
 from assay.core.decision import Action, Decision, Ensure, Needs, Ref, Remove, Seen
 from assay.core.manifests import ManifestOptions
@@ -34,7 +34,7 @@ TRANSITIONS: Mapping[Stage | None, frozenset[Stage]] = {
     None: frozenset({Stage.INITIALISING}),
     Stage.INITIALISING: frozenset({Stage.STABLE}),
     Stage.STABLE: frozenset({Stage.PREPARING, Stage.ROLLED_BACK}),
-    Stage.PREPARING: frozenset({Stage.ANALYSING, Stage.ROLLING_BACK}),
+    Stage.PREPARING: frozenset({Stage.ANALYSING, Stage.PROMOTING, Stage.ROLLING_BACK}),
     Stage.ANALYSING: frozenset({Stage.PREPARING, Stage.PROMOTING, Stage.ROLLING_BACK}),
     Stage.PROMOTING: frozenset({Stage.STABLE, Stage.ROLLING_BACK}),
     Stage.ROLLING_BACK: frozenset({Stage.ROLLED_BACK, Stage.STABLE}),
@@ -69,7 +69,7 @@ def decide(resource: ModelDeployment, seen: Seen, options: ManifestOptions = DEF
     if "deletionTimestamp" in resource.metadata:
         return Decision(status=resource.status)
     found = look_at(resource, seen)
-    plan = STAGES[_stage(resource.status)](found)
+    plan = intent.told(found, STAGES[_stage(resource.status)](found))
     split = _split(found, plan)
     if found.split == split:
         plan = _told_of_routers(found, plan)
@@ -212,6 +212,7 @@ def _facts(found: World, plan: Plan) -> Facts:
         stage=plan.status.stage or Stage.INITIALISING,
         message=plan.message,
         problem=plan.problem,
+        paused=plan.paused,
         available=not unavailable,
         unavailable=unavailable,
     )

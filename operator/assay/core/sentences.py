@@ -11,11 +11,11 @@ LEVEL = 0.05  # of the interval that is shown
 LONGEST = 1024  # characters of a text in status
 
 
-def sentence(text: str) -> str:
-    """Return a text as a sentence that fits into status."""
+def sentence(text: str, longest: int = LONGEST) -> str:
+    """Return a text as a sentence that fits into status, or into the characters that are left."""
     text = text[:1].upper() + text[1:]
     text = text if text.endswith((".", "…")) else f"{text}."
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def rate(pair: Pair) -> str:

@@ -3,15 +3,15 @@
 from typing import Any
 
 from assay.api.base import Verdict
-from assay.api.modeldeployment import CandidateStatus, ModelDeploymentStatus, NoDataPolicy, Outcome, Stage
-from assay.core import canary, checks
+from assay.api.modeldeployment import CandidateStatus, IntentName, ModelDeploymentStatus, NoDataPolicy, Outcome, Stage
+from assay.core import canary, checks, intent
 from assay.core.conditions import Problem, Reason
 from assay.core.decision import Note
 from assay.core.looking import looked
 from assay.core.plan import CALM, SOON, Plan, candidate_of, entered, kept_weights, not_ready, stable_of
 from assay.core.sentences import sentence
 from assay.core.times import moment, since
-from assay.core.turns import turned_back
+from assay.core.turns import aborted, turned_back
 from assay.core.world import World, pods_for
 
 
@@ -54,12 +54,15 @@ def preparing(world: World) -> Plan:
         message=f"{ready} of the {pods} pods that revision {revision} needs for {weight} % are ready.",
         replicas={stable_of(world): world.replicas, revision: pods},
         weights=kept_weights(world, most=weight),
+        paused=intent.paused(world) and world.weight(revision) < weight,
     )
     if ready < pods:
         if ready == 0 and world.weight(revision) > 0 and world.ready(stable_of(world)) > 0:
             # Nobody is left to answer the candidate's share.
             plan = plan.to(weights=((revision, 0), (stable_of(world), 100)))
         return _waiting(world, plan)
+    if plan.paused:
+        return _waiting(world, plan.to(again_in=_again_in(world, status)))
     wanted = ((revision, weight), (stable_of(world), 100 - weight))
     if dict(world.weights) != dict(wanted) or world.acked_time is None:
         message = f"The routers are told to send {weight} % to revision {revision}."
@@ -119,8 +122,8 @@ def analysing(world: World) -> Plan:
         return again.to(message="The split was changed; the step begins anew once every router has it.")
     held = "nothing is counted until every router sends so again" if world.acked_time is None else ""
     held = held or canary.obstacle(world, status)
-    if held:
-        return _held(world, plan, held)
+    if held or intent.paused(world):
+        return _held(world, plan, held or "all that was asked of the step is so")
     if canary.is_last(spec, candidate.step):
         return _promotion(world, plan)
     return _next_step(world, plan, candidate.step + 1)
@@ -147,18 +150,46 @@ def _next_step(world: World, plan: Plan, index: int) -> Plan:
 
 
 def _promotion(world: World, plan: Plan) -> Plan:
-    """Record that the candidate takes over; it acts from the next round on."""
-    candidate = candidate_of(plan.status)
+    """Return the plan that promotes because the evidence says so."""
+    weight = canary.weight_at(world.resource.spec, candidate_of(plan.status).step)
     told = " ".join(f"{one.name}: {one.reason}" for one in plan.status.checks)
-    decision = sentence(
-        f"every required check passed at {canary.weight_at(world.resource.spec, candidate.step)} %: {told}"
+    return _promoted(
+        world, plan, f"every required check passed at {weight} %: {told}", _last_to_pass(world, plan.status)
     )
+
+
+def _forced(world: World, status: ModelDeploymentStatus, candidate: CandidateStatus) -> Plan | None:
+    """Return the plan that promotes because a person says so, or None."""
+    revision = candidate.revision
+    if intent.paused(world) or not intent.wants(world, IntentName.PROMOTE, revision):
+        return None
+    spec, weight = world.resource.spec, world.weight(revision)
+    least = canary.worst(spec, status.checks)
+    told = " ".join(f"{one.name} is {one.verdict}: {one.reason}" for one in status.checks) or "nothing was looked at"
+    plan = Plan(
+        status=status,
+        message="",
+        replicas={
+            stable_of(world): world.replicas,
+            revision: pods_for(world.replicas, canary.weight_at(spec, candidate.step)),
+        },
+        weights=kept_weights(world),
+    )
+    why = f"promoted by spec.intent.promote at {weight} %, without waiting for evidence: {told}"
+    plan = _promoted(world, plan, why, least.name if least else "")
+    done = f"Revision {revision} is promoted from {weight} % of the traffic, whatever the steps and the evidence"
+    return intent.acted(world, plan, IntentName.PROMOTE, revision, done)
+
+
+def _promoted(world: World, plan: Plan, why: str, check: str) -> Plan:
+    """Record that the candidate takes over; it acts from the next round on."""
+    candidate, decision = candidate_of(plan.status), sentence(why)
     status = entered(
         plan.status,
         Stage.PROMOTING,
         candidate=candidate.model_copy(update={"outcome": Outcome.PROMOTED}),
         decision=decision,
-        worst_check=_last_to_pass(world, plan.status),
+        worst_check=check,
         decision_time=moment(world.now),
     )
     note = Note("Normal", "Promoting", f"Revision {candidate.revision} is promoted: {decision}"[:1024])
@@ -179,7 +210,7 @@ def _held(world: World, plan: Plan, why: str) -> Plan:
     candidate, spec = candidate_of(plan.status), world.resource.spec
     weight = canary.weight_at(spec, candidate.step)
     message = sentence(f"step {candidate.step + 1} of {len(canary.steps(spec))} at {weight} %: {why}")
-    plan = plan.to(message=message)
+    plan = plan.to(message=message, paused=intent.paused(world))
     least = canary.worst(spec, plan.status.checks)
     if least is not None and least.verdict is Verdict.NO_DATA:
         remedy = "See that Prometheus scrapes the pods, that the metric exists and that labels come in time."
@@ -197,11 +228,22 @@ def _late(world: World, message: str) -> Problem:
 
 
 def _overdue(world: World, candidate: CandidateStatus) -> bool:
-    return since(candidate.start_time, world.now) >= world.resource.spec.analysis.deadline_seconds
+    return _time_left(world, candidate) <= 0
+
+
+def _time_left(world: World, candidate: CandidateStatus) -> float:
+    """Return the seconds until the deadline, whose clock stands still while the rollout is paused."""
+    if intent.paused(world):
+        return float("inf")
+    spent = since(candidate.start_time, world.now) - intent.paused_seconds(world, candidate)
+    return world.resource.spec.analysis.deadline_seconds - spent
 
 
 def _turn(world: World, status: ModelDeploymentStatus, candidate: CandidateStatus) -> Plan | None:
-    """Return the plan that turns back, where something demands it."""
+    """Return the plan that takes a direction at once, where a person or the evidence demands it; the first of these."""
+    turn = aborted(world, status)
+    if turn is not None:
+        return turn
     if world.revision != candidate.revision:
         why = f"Revision {world.revision} is in spec now, in place of {candidate.revision}."
         return turned_back(world, status, Outcome.SUPERSEDED, why)
@@ -209,6 +251,9 @@ def _turn(world: World, status: ModelDeploymentStatus, candidate: CandidateStatu
     least = canary.worst(world.resource.spec, status.checks)
     if least is not None and least.verdict is Verdict.FAIL:
         return turned_back(world, status, Outcome.ROLLED_BACK, f"Check {least.name} failed: {least.reason}", least.name)
+    forced = _forced(world, status, candidate)
+    if forced is not None:
+        return forced
     if least is not None and least.verdict is Verdict.NO_DATA and analysis.on_no_data is NoDataPolicy.ROLLBACK:
         why = f"Check {least.name} has no data, and onNoData is Rollback: {least.reason}"
         return turned_back(world, status, Outcome.ROLLED_BACK, why, least.name)
@@ -234,6 +279,6 @@ def _again_in(world: World, status: ModelDeploymentStatus) -> float:
     look = float(analysis.interval_seconds)
     if candidate.look_time is not None:
         look = max(0.0, analysis.interval_seconds - since(candidate.look_time, world.now))
-    deadline = analysis.deadline_seconds - since(candidate.start_time, world.now)
+    deadline = _time_left(world, candidate)
     step = canary.remaining_seconds(world, status)
     return min(max(one, 0.5) for one in (look, deadline, step, CALM) if one > 0)

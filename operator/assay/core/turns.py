@@ -2,7 +2,16 @@
 
 from math import ceil
 
-from assay.api.modeldeployment import CandidateStatus, ModelDeploymentStatus, Outcome, Quarantined, StableStatus, Stage
+from assay.api.modeldeployment import (
+    CandidateStatus,
+    IntentName,
+    ModelDeploymentStatus,
+    Outcome,
+    Quarantined,
+    StableStatus,
+    Stage,
+)
+from assay.core import intent
 from assay.core.decision import Note
 from assay.core.plan import SOON, Plan, Weights, candidate_of, ended, entered, kept_weights, not_ready, stable_of
 from assay.core.sentences import sentence
@@ -34,6 +43,17 @@ def turned_back(world: World, status: ModelDeploymentStatus, outcome: Outcome, w
         notes=(note,),
         again_in=0.0,
     )
+
+
+def aborted(world: World, status: ModelDeploymentStatus) -> Plan | None:
+    """Return the plan that turns back because a person says so, or None."""
+    candidate = candidate_of(status)
+    if not intent.wants(world, IntentName.ABORT, candidate.revision):
+        return None
+    weight = world.weight(candidate.revision)
+    plan = turned_back(world, status, Outcome.ROLLED_BACK, f"It was aborted by spec.intent.abort at {weight} %.")
+    done = f"Revision {candidate.revision} is rolled back from {weight} % of the traffic, and refused from then on"
+    return intent.acted(world, plan, IntentName.ABORT, candidate.revision, done)
 
 
 def rolling_back(world: World) -> Plan:
@@ -90,6 +110,9 @@ def _rolled_back(world: World, plan: Plan, candidate: CandidateStatus) -> Plan:
 
 def promoting(world: World) -> Plan:
     """Bring the candidate to full strength, give it all traffic, and end when every router sends it there."""
+    turn = aborted(world, world.status)
+    if turn is not None:
+        return turn
     candidate, stable = candidate_of(world.status), stable_of(world)
     revision, ready = candidate.revision, world.ready(candidate.revision)
     message = f"{ready} of {world.replicas} pods of revision {revision} are ready to take all traffic."
