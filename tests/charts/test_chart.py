@@ -13,13 +13,16 @@ import yaml
 from assay import __version__
 from assay.adapters.kube import PLURALS
 from assay.api import crd
+from assay.api.intent import Intent
 from assay.app.metrics import METRICS
 from assay.app.settings import PREFIX, Settings
 from assay.core import names
 from assay.core.permissions import PERMISSIONS
 
 CHART = Path(__file__).parents[2] / "charts" / "assay"
-SWITCHES = {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}
+SWITCHES = {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True},
+            "intentPolicy": {"enabled": True}}  # fmt: skip
+POLICY = "ValidatingAdmissionPolicy"
 
 Manifest: TypeAlias = dict[str, Any]
 Run: TypeAlias = Callable[..., CompletedProcess[str]]
@@ -66,7 +69,7 @@ def test_by_default_it_installs_the_operator_and_nothing_that_needs_other_crds(r
 def test_every_switch_adds_its_own_object(render: Render) -> None:
     added = set(kinds(render(**SWITCHES))) - set(kinds(render()))
 
-    assert added == {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
+    assert added == {"ServiceMonitor", "PodMonitor", "PrometheusRule", POLICY, f"{POLICY}Binding"}
 
 
 def test_the_role_grants_exactly_the_declared_permissions(render: Render) -> None:
@@ -81,6 +84,30 @@ def test_every_kind_that_the_operator_can_name_is_covered_by_a_permission() -> N
     missing = {(version.rpartition("/")[0], plural) for (version, _), plural in PLURALS.items()} - allowed
 
     assert missing == set()
+
+
+def test_the_policy_guards_every_wish_that_spec_has_and_the_operators_rights_stay(render: Render) -> None:
+    manifests = render(**SWITCHES)
+    guarded = only(manifests, POLICY)["spec"]["validations"]
+
+    wishes = {name for name, field in Intent.model_fields.items() if field.annotation is str}
+    assert {wish for wish in wishes for one in guarded if f"check('{wish}')" in one["expression"]} == wishes
+    assert len(guarded) == len(wishes)
+    assert only(manifests, "ClusterRole") == only(render(), "ClusterRole")
+
+
+def test_with_namespaces_the_policy_ends_there(render: Render) -> None:
+    binding = only(render(namespaces=["shop"], **SWITCHES), f"{POLICY}Binding")["spec"]
+
+    (selected,) = binding["matchResources"]["namespaceSelector"]["matchExpressions"]
+    assert selected["values"] == ["shop"]
+    assert "matchResources" not in only(render(**SWITCHES), f"{POLICY}Binding")["spec"]
+
+
+def test_where_kubernetes_has_no_such_policy_helm_says_what_to_set(helm: Run) -> None:
+    done = helm("template", "assay", str(CHART), "--kube-version", "1.29.0", "--set", "intentPolicy.enabled=true")
+
+    assert "intentPolicy.enabled needs Kubernetes 1.30 or newer" in done.stderr
 
 
 def test_the_operator_can_neither_read_secrets_nor_give_itself_more_rights(render: Render) -> None:

@@ -13,6 +13,8 @@ from assay.sandbox.errors import SandboxError
 from assay.sandbox.layout import Layout
 from assay.sandbox.programs import build_program
 from e2e.older import lost, newer, older, put
+from flights.shop import until
+from modeldeployments import Manifest, written
 
 CHART = Path(__file__).parents[2] / "charts" / "assay"
 NAMESPACE, RELEASE = "chart-test", "tried"
@@ -38,8 +40,8 @@ def release(sandbox: Layout) -> Iterator[Layout]:
         space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {
             "pod-security.kubernetes.io/enforce": "restricted"}}}  # fmt: skip
         kubectl(sandbox, "apply", "--server-side", "-f", "-", given=json.dumps(space))
-    helm(sandbox, "upgrade", "--install", RELEASE, str(CHART), "--set", f"namespaces={{{WATCHED}}}", "--wait",
-         "--timeout", "120s")  # fmt: skip
+    helm(sandbox, "upgrade", "--install", RELEASE, str(CHART), "--set", f"namespaces={{{WATCHED}}}", "--set",
+         "intentPolicy.enabled=true", "--wait", "--timeout", "120s")  # fmt: skip
     yield sandbox
     helm(sandbox, "uninstall", RELEASE, "--wait")
 
@@ -114,3 +116,80 @@ def test_it_may_do_what_is_declared_where_it_looks_after_things_and_nowhere_else
 )
 def test_it_may_not_do_what_would_hurt(release: Layout, verb: str, resource: str) -> None:
     assert not may(release, verb, resource, WATCHED)
+
+
+WISHES = ("promote", "abort", "retry")
+
+
+def a_role(name: str, *verbs: str) -> list[Manifest]:
+    """Return a Role in the watched namespace with these verbs on ModelDeployments, and its binding to a user of its name."""
+    group = "rbac.authorization.k8s.io"
+    meta, rule = {"name": name, "namespace": WATCHED}, {"apiGroups": ["assay.dev"], "resources": ["modeldeployments"]}
+    subject = {"kind": "User", "apiGroup": group, "name": name}
+    return [
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": meta, "rules": [{**rule, "verbs": list(verbs)}]},
+        {"apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": meta, "subjects": [subject],
+         "roleRef": {"kind": "Role", "apiGroup": group, "name": name}},
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def guarded(release: Layout) -> Layout:
+    """A ModelDeployment, a developer who may edit it, and a releaser who may wish as well."""
+    edit = ("get", "create", "patch", "update", "delete")
+    items = [written("guarded"), *a_role("developer", *edit), *a_role("releaser", *edit, *WISHES)]
+    given = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    kubectl(release, "apply", "--server-side", "--namespace", WATCHED, "-f", "-", given=given)
+    # The API server compiles a new policy in its own time.
+    until(
+        lambda: "may be set only by" in wished(release, "developer", {"retry": "00000000"}),
+        "the policy is in force",
+        30,
+    )
+    return release
+
+
+def wished(sandbox: Layout, user: str, intent: Manifest, *more: str) -> str:
+    """Set fields of spec.intent as a user; return what kubectl says, a refusal included."""
+    given = json.dumps({"spec": {"intent": intent}})
+    asked = ["patch", "mdep", "guarded", "--type=merge", "--patch", given, f"--as={user}", "--namespace", WATCHED]
+    try:
+        return kubectl(sandbox, *asked, *more)
+    except SandboxError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("wish", WISHES)
+def test_who_lacks_the_verb_is_refused_in_a_sentence_and_who_has_it_is_not(guarded: Layout, wish: str) -> None:
+    refused = wished(guarded, "developer", {wish: "1a2b3c4d"})
+
+    assert f"may be set only by who has the verb {wish} on modeldeployments.assay.dev" in refused
+    assert "developer has not" in refused
+    assert "patched" in wished(guarded, "releaser", {wish: "1a2b3c4d"}, "--dry-run=server")
+
+
+def test_who_lacks_the_verbs_may_edit_all_else_pause_and_keep_or_clear_a_wish_but_not_change_it(
+    guarded: Layout,
+) -> None:
+    all_three = dict.fromkeys(WISHES, "1a2b3c4d")
+    assert "patched" in wished(guarded, "releaser", all_three)
+
+    assert "patched" in wished(guarded, "developer", {"paused": True, **all_three})
+    assert "may be set only by" in wished(guarded, "developer", {"retry": "1a2b3c4d-2"})
+    scaled = json.dumps({"spec": {"replicas": 2}})
+    kubectl(guarded, "patch", "mdep", "guarded", "--type=merge", "--patch", scaled, "--as=developer", "-n", WATCHED)
+    assert "patched" in wished(guarded, "developer", {"paused": None, **dict.fromkeys(WISHES, "")})
+
+
+def test_a_wish_cannot_be_smuggled_in_with_a_new_resource(guarded: Layout) -> None:
+    given = json.dumps(written("smuggled", intent={"promote": "1a2b3c4d"}))
+
+    with pytest.raises(SandboxError, match="may be set only by who has the verb promote"):
+        kubectl(guarded, "create", "--as=developer", "--namespace", WATCHED, "-f", "-", given=given)
+
+
+def test_the_operator_goes_on_writing_status(guarded: Layout) -> None:
+    wished(guarded, "releaser", {"abort": "1a2b3c4d"})
+
+    path = "jsonpath={.status.intent.abort.state}"
+    until(lambda: kubectl(guarded, "get", "mdep", "guarded", "-n", WATCHED, "-o", path) == "Unknown", "it is told", 30)
