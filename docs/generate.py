@@ -179,7 +179,8 @@ def conditions_page() -> str:
         "## Per stage\n",
         table(head, rows),
         "Where a person must act, `Ready`, `Progressing` and `Reconciling` are False and `Stalled` is True at any stage,"
-        " with one of the reasons below and a sentence that says what to do.\n",
+        " with one of the reasons below and a sentence that says what to do."
+        " Where `spec.intent.paused` holds a rollout, only `Reconciling` of these is True, with the reason `Paused`.\n",
         "## Reasons\n",
         table(("reason", "meaning"), [(f"`{one}`", reasons[one.name]) for one in conditions.Reason]),
     )

@@ -14,6 +14,7 @@ from assay.sandbox.layout import Layout, program
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "docs"
+STEER = "docs/how-to/steer-a-release.md"
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -71,6 +72,41 @@ def test_a_reader_installs_releases_upgrades_and_removes(reader: dict[str, str])
     say(reader, *back)
     say(reader, "kubectl", "delete", "mdep", "--all")
     say(reader, *uninstall)
+
+
+def test_a_reader_steers_a_release(reader: dict[str, str]) -> None:
+    pause, go_on, abort, retry, promote, became, guard = blocks(STEER, "console")
+    _, role = blocks(STEER, "yaml")
+    (resource,) = blocks("docs/how-to/release-a-model.md", "yaml")
+
+    def run(block: str) -> str:
+        return say(reader, "bash", "-euc", block)
+
+    def wait(path: str, value: str) -> None:
+        say(reader, "kubectl", "wait", "mdep", "flights", f"--for=jsonpath={path}={value}", "--timeout=90s")
+
+    say(reader, *commands("docs/how-to/install.md")[0], "--wait")
+    say(reader, "kubectl", "apply", "-f", "-", given=resource)
+    say(reader, "kubectl", "wait", "mdep", "flights", "--for=condition=Ready", "--timeout=90s")
+    run(pause)
+    say(reader, "kubectl", "patch", "mdep", "flights", "--type=merge", "-p", "spec: {model: {version: '1.1.0'}}")
+    wait('{.status.conditions[?(@.type=="Ready")].reason}', "Paused")
+    assert say(reader, "kubectl", "get", "mdep", "flights", "-o", "jsonpath={.status.candidate}") == ""
+    run(go_on)
+    wait("{.status.stage}", "Preparing")
+    run(abort)
+    wait("{.status.stage}", "RolledBack")
+    run(retry)
+    wait("{.status.stage}", "Preparing")
+    run(promote)
+    say(reader, "kubectl", "wait", "mdep", "flights", "--for=condition=Ready", "--timeout=90s")
+    said = run(became)
+    assert [line.split()[1] for line in said.splitlines()[-5:]] == ["Promote", "Retry", "Abort", "Resume", "Pause"]
+    assert said.count('"state":"Acted"') == 3
+    run(guard)
+    say(reader, "kubectl", "apply", "-f", "-", given=role)
+    say(reader, "kubectl", "delete", "mdep", "--all")
+    say(reader, *commands("docs/how-to/install.md")[-1])
 
 
 def test_the_readme_is_accepted_by_the_api_server(reader: dict[str, str]) -> None:
