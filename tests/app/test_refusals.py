@@ -118,6 +118,16 @@ def test_a_bug_is_put_on_record_and_tried_again_with_backoff(
     assert "Traceback" in caplog.text
 
 
+def test_a_bug_before_the_object_is_read_ends_no_worker(
+    scene: Scene, deployment: Deployment, key: Key, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.cluster.create(deployment())
+    scene.cluster.fail(1, RecursionError("maximum recursion depth exceeded"))
+
+    assert reconcile(key, scene.world) is None
+    assert "RecursionError" in caplog.text
+
+
 def test_a_name_that_is_taken_is_put_on_record_and_the_rest_goes_on(
     scene: Scene, deployment: Deployment, key: Key
 ) -> None:

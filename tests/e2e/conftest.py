@@ -9,6 +9,7 @@ import pytest
 
 from assay.sandbox import cluster
 from assay.sandbox.layout import Layout
+from e2e.process import Operator, Place
 
 PROJECT = Path(__file__).parents[2]
 
@@ -30,6 +31,24 @@ def sandbox() -> Iterator[Layout]:
     finally:
         if not os.environ.get("KEEP"):
             cluster.down(layout)
+
+
+@pytest.fixture
+def place(sandbox: Layout) -> Iterator[Place]:
+    place = Place(sandbox)
+    cluster.kubectl(sandbox, "apply", "--server-side", "--force-conflicts", "-f", str(PROJECT / "crds"))
+    cluster.kubectl(sandbox, "create", "namespace", place.namespace)
+    yield place
+    cluster.kubectl(sandbox, "delete", "namespace", place.namespace, "--wait=false")
+
+
+@pytest.fixture
+def operator(place: Place, tmp_path: Path) -> Iterator[Operator]:
+    operator = Operator(place, tmp_path)
+    yield operator
+    if operator.process.poll() is None:
+        operator.process.kill()
+        operator.process.wait()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

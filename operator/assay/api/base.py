@@ -1,9 +1,10 @@
 """The shapes that all resources share."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
@@ -41,9 +42,23 @@ Probability = Annotated[
 ]  # fmt: skip
 # Only programs write these, so the bare pattern may answer.
 Revision = Annotated[str, Field(pattern="^[0-9a-f]{8}$", max_length=8)]
+
+
+def _check_moment(text: str) -> str:
+    """Return the text, or raise what `format: date-time` raises in the API server."""
+    datetime.fromisoformat(text)
+    return text
+
+
 Time = Annotated[
     str,
-    Field(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$", max_length=32, json_schema_extra={"format": "date-time"}),
+    Field(
+        # Years that every language can calculate with: Python knows no year 0, and none after 9999.
+        pattern="^[12][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?Z$",
+        max_length=30,
+        json_schema_extra={"format": "date-time"},
+    ),
+    AfterValidator(_check_moment),
 ]
 
 

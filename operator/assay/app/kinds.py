@@ -50,10 +50,18 @@ class Refusal:
 
 def urgent(raw: Manifest) -> bool:
     """Return whether an object must not wait behind others: it is being deleted or rolled back, or is to be."""
-    status, abort = raw.get("status", {}), raw.get("spec", {}).get("intent", {}).get("abort", "")
-    candidate, spent = status.get("candidate", {}), status.get("intent", {}).get("abort", {})
-    aborted = bool(abort) and abort[:8] == candidate.get("revision") and abort != spent.get("wish")
-    return "deletionTimestamp" in raw["metadata"] or status.get("stage") == Stage.ROLLING_BACK or aborted
+    candidate, spent = _at(raw, "status", "candidate", "revision"), _at(raw, "status", "intent", "abort", "wish")
+    abort = _at(raw, "spec", "intent", "abort")
+    aborted = isinstance(abort, str) and bool(abort) and abort[:8] == candidate and abort != spent
+    return "deletionTimestamp" in raw["metadata"] or _at(raw, "status", "stage") == Stage.ROLLING_BACK or aborted
+
+
+def _at(raw: Manifest, *path: str) -> object:
+    """Return what stands at a place of an object that nobody has checked yet; None where there is no such place."""
+    found: object = raw
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
 
 
 def kinds(settings: Settings) -> Mapping[str, Kind]:

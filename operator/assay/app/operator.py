@@ -7,6 +7,8 @@ it writes nothing to any object.
 import asyncio
 import logging
 import signal
+import sys
+import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -33,6 +35,9 @@ from assay.core.names import MANAGED_BY
 CHILDREN = (("apps", "v1", "deployments"), ("", "v1", "configmaps"), ("", "v1", "services"))
 """What we own and wait for: pods that become ready, routers that acknowledge; and without Services nobody is reached."""
 
+LEVELS = 10_000  # of JSON, which the API server takes, and keeps in a template as it was written
+STACK_BYTES = 64 * 2**20  # for as many levels in C; only what is used is ever given
+
 STOP_SECONDS = 10.0  # one call's timeout: a worker that takes longer is left behind
 START_SECONDS = 2.0  # between two tries to see the cluster for the first time
 
@@ -41,6 +46,10 @@ log = logging.getLogger(__name__)
 
 async def run(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT."""
+    # Python's json module gives up at the recursion limit, a thousand by default: a single resource that is nested deeper
+    # would end every watch and every listing. A copy takes two calls a level.
+    sys.setrecursionlimit(4 * LEVELS)
+    threading.stack_size(STACK_BYTES)
     instruments = Instruments()
     api = connect(threads=settings.workers + 2)
     metrics = PrometheusMetrics(

@@ -75,6 +75,9 @@ def _guarded(key: Key, world: World) -> tuple[Again | None, str]:
     except (Retryable, Forbidden, InvalidSpec) as error:
         log.warning("Gave the round up: %s", error)
         return None, "Unavailable"
+    except Exception:  # nothing may end a worker: the same object would end them all, one after the other
+        log.exception("Met a bug of Assay's own, and cannot put it on record")
+        return None, "InternalError"
 
 
 def _recorded(kind: Kind, key: Key, raw: Manifest, world: World) -> tuple[Again | None, str]:

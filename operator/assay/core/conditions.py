@@ -16,6 +16,7 @@ from assay.core.times import second
 
 TRUE, FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
 LONGEST = 1024
+MOST = 16  # conditions of a status, those of other writers included
 
 
 class Reason(StrEnum):
@@ -151,10 +152,12 @@ def _availability(facts: Facts) -> tuple[Reason, str]:
 def merge(old: Sequence[Condition], new: Sequence[Condition], now: datetime) -> list[Condition]:
     """Return the new conditions over the old ones; a transition time moves only where the status does.
 
-    Conditions of other writers survive, in their place.
+    Conditions of other writers survive, in their place, as far as there is room for them.
     """
     before = {one.type: one for one in old}
     moved = {one.type: _with_time(one, before.get(one.type), now) for one in new}
+    theirs = [one.type for one in old if one.type not in moved][: MOST - len(moved)]
+    old = [one for one in old if one.type in moved or one.type in theirs]
     return [moved.pop(one.type, one) for one in old] + list(moved.values())
 
 

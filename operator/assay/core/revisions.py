@@ -5,11 +5,9 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from assay.api.base import Manifest
 from assay.api.modeldeployment import ModelDeploymentSpec
-from assay.api.serving import ModelIdentity, Serving
+from assay.api.serving import ModelIdentity, PodTemplate, Serving
 from assay.core.names import REVISION_LABEL
 
 DIGITS = 8
@@ -70,11 +68,12 @@ def read(manifest: Manifest) -> Recorded | None:
     if revision is None or not isinstance(data, dict) or not isinstance(data.get("template"), dict):
         return None
     try:
+        template = PodTemplate().check(data["template"])
         model = ModelIdentity.model_validate(data.get("model"))
         serving = Serving.model_validate(data.get("serving", {}))
-    except ValidationError:
+    except ValueError:  # pydantic's are of this kind too
         return None
-    return Recorded(revision, data["template"], model, serving, int(manifest.get("revision", 0)))
+    return Recorded(revision, template, model, serving, int(manifest.get("revision", 0)))
 
 
 def surplus(recorded: Mapping[str, Recorded], live: Iterable[str], limit: int) -> tuple[str, ...]:

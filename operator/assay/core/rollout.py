@@ -18,7 +18,8 @@ from assay.core.conditions import Facts, refused
 from assay.core.decision import Action, Decision, Ensure, Needs, Ref, Remove, Seen
 from assay.core.manifests import ManifestOptions
 from assay.core.plan import SOON, Plan
-from assay.core.split import Backend, Split
+from assay.core.sound import sound
+from assay.core.split import LARGEST_GENERATION, Backend, Split
 from assay.core.times import moment
 from assay.core.world import World, look_at
 
@@ -55,7 +56,7 @@ STAGES: Mapping[Stage, Callable[[World], Plan]] = {
 
 def needs(resource: ModelDeployment, now: datetime) -> Needs:
     """Return what must be looked at to decide."""
-    return world.needs(resource, now)
+    return world.needs(sound(resource, now), now)
 
 
 def decide(resource: ModelDeployment, seen: Seen, options: ManifestOptions = DEFAULTS) -> Decision:
@@ -68,8 +69,9 @@ def decide(resource: ModelDeployment, seen: Seen, options: ManifestOptions = DEF
     """
     if "deletionTimestamp" in resource.metadata:
         return Decision(status=resource.status)
+    resource = sound(resource, seen.now)
     found = look_at(resource, seen)
-    plan = intent.told(found, STAGES[_stage(resource.status)](found))
+    plan = intent.told(found, STAGES[_stage(found)](found))
     split = _split(found, plan)
     if found.split == split:
         plan = _told_of_routers(found, plan)
@@ -87,13 +89,30 @@ def decide(resource: ModelDeployment, seen: Seen, options: ManifestOptions = DEF
     )
 
 
-def _stage(status: ModelDeploymentStatus) -> Stage:
+def _stage(found: World) -> Stage:
     """Return the stage to act in; a status that lacks what its stage needs was lost or spoilt, and is built anew."""
+    status = found.status
     if status.stage is None or status.stable is None:
+        return Stage.INITIALISING
+    if _another_serves(found, status.stable.revision):
         return Stage.INITIALISING
     if status.candidate is None and status.stage not in (Stage.STABLE, Stage.ROLLED_BACK):
         return Stage.STABLE
     return status.stage
+
+
+def _another_serves(found: World, stable: str) -> bool:
+    """Return whether status takes for stable what nobody knows, or what answers nothing while another revision does.
+
+    Who serves is then read back: traffic is not moved to where nobody answers because a status says so.
+    """
+    if stable not in {**found.recorded, **found.deployments}:
+        return True
+    if found.weight(stable) > 0 or found.ready(stable) > 0:
+        return False
+    candidate = found.candidate.revision if found.candidate else None
+    answering = (one for one, weight in found.weights.items() if weight > 0 and found.ready(one) > 0)
+    return any(one != candidate and one in found.recorded for one in answering)
 
 
 def _told_of_routers(found: World, plan: Plan) -> Plan:
@@ -121,8 +140,8 @@ def _split(found: World, plan: Plan) -> Split:
     )
     if wanted == old:
         return wanted
-    known = (found.status.split_generation, old.generation if old else 0, found.highest_ack)
-    return wanted.model_copy(update={"generation": 1 + max(known)})
+    known = (0, found.status.split_generation, old.generation if old else 0, found.highest_ack)
+    return wanted.model_copy(update={"generation": 1 + max(one for one in known if one <= LARGEST_GENERATION)})
 
 
 def _children(found: World, plan: Plan, options: ManifestOptions) -> list[Ensure]:

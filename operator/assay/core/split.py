@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from assay.api.base import Model, Percent, Revision
 from assay.api.serving import HeaderName
 
+LARGEST_GENERATION = 10**12 - 10**6  # what is greater was written by a hand, and would leave no room for the next ones
+
 
 class Backend(Model):
     """One live revision."""

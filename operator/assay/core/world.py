@@ -29,6 +29,7 @@ JUDGED = frozenset({Stage.PREPARING, Stage.ANALYSING})  # stages in which checks
 FAST = JUDGED | {Stage.PROMOTING, Stage.ROLLING_BACK}  # stages in which rounds follow each other by the second
 COMING = frozenset({Stage.INITIALISING, Stage.PREPARING, Stage.PROMOTING})  # stages in which pods are waited for
 GENERATION = re.compile(r"[0-9]{1,12}", re.ASCII)
+MOST_REVISIONS = 2**53  # a number beyond it was written by a hand
 SLACK_SECONDS = 0.2  # a round that is due comes a little early or late
 
 
@@ -183,7 +184,7 @@ def look_at(resource: ModelDeployment, seen: Seen) -> World:
     seen = _ours(seen, str(resource.metadata.get("uid", "")))
     kept = _recorded(seen)
     revision = revisions.revision_of(resource.spec)
-    number = 1 + max((one.number for one in kept.values()), default=0)
+    number = 1 + max((one.number for one in kept.values() if one.number < MOST_REVISIONS), default=0)
     split = _split(_found(seen, "ConfigMap", CONFIG_MAP.format(name=name)))
     routers, acks = _routers(seen), _acks(seen, name)
     ready = [one for one in routers if _is_ready(one)]

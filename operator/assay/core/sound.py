@@ -1,0 +1,119 @@
+"""What of a status can be gone on from?
+
+Only the operator writes status, but whoever has the right to can write anything there that fits the schema. What no
+round of ours can have left is taken for lost, never for good: evidence begins anew, a moment that has not come yet is
+now, and a candidate that is the stable revision is none.
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from assay.api.base import Verdict
+from assay.api.modeldeployment import Analysis, CheckStatus, CounterState, ModelDeployment, ProcessState
+from assay.core.checks import safety_share
+from assay.core.split import LARGEST_GENERATION
+from assay.core.times import moment, parsed
+from assay.stats import proportion
+
+MOST = 2**52  # counted events; twice as many is the largest integer that every JSON reader keeps exact
+SUMS = 4  # of two numbers for each side
+ROUNDING = 1e-9
+FAR = 1e15  # of a log-likelihood ratio: beyond what 2**52 events can say
+DAY = 86_400.0  # by which Prometheus' clock may be ahead of ours
+GRID = len(proportion.HARM_WEIGHTS)  # alternatives of every rule
+LATTICE = len(proportion.start_effect().logs)
+CANDIDATE_TIMES = ("start_time", "step_start_time", "first_request_time", "look_time", "count_time")
+CANDIDATE_COUNTS = ("requests", "step_requests")
+
+
+def sound(resource: ModelDeployment, now: datetime) -> ModelDeployment:
+    """Return the resource with what of its status can be gone on from; the same object where that is all of it."""
+    status = resource.status
+    candidate = status.candidate
+    update: dict[str, Any] = _not_later(status, ("split_acked_time", "decision_time"), now)
+    if status.split_generation > LARGEST_GENERATION:
+        update["split_generation"] = 0
+    if candidate is not None:
+        changed = _not_later(candidate, CANDIDATE_TIMES, now)
+        changed |= {name: 0 for name in CANDIDATE_COUNTS if getattr(candidate, name) > MOST}
+        if status.stable is not None and candidate.revision == status.stable.revision:
+            update["candidate"] = None
+        elif changed:
+            update["candidate"] = candidate.model_copy(update=changed)
+    good = [one for one in status.checks if _is_sound(one, resource.spec.analysis, now)]
+    if len(good) < len(status.checks):
+        update["checks"] = good
+    if not update:
+        return resource
+    return resource.model_copy(update={"status": status.model_copy(update=update)})
+
+
+def _not_later(value: BaseModel, names: Sequence[str], now: datetime) -> dict[str, Any]:
+    """Return the moments that have not come yet as now: what they tell of has happened, or the status could not tell."""
+    written = {name: getattr(value, name) for name in names}
+    return {name: moment(now) for name, text in written.items() if text is not None and parsed(text) > now}
+
+
+def _is_sound(check: CheckStatus, analysis: Analysis, now: datetime) -> bool:
+    """Return whether looks can have left this: shapes, bounds, and no verdict Pass without its evidence."""
+    required = sum(one.required for one in analysis.checks)
+    harm, safety = required / float(analysis.false_rollback), 2 / float(analysis.false_promotion)
+    passed = check.verdict is not Verdict.PASS or safety_share(check, float(analysis.false_promotion)) >= 1 - ROUNDING
+    return (
+        passed
+        and max(check.missed_looks, check.step_requests, *check.labels, 0) <= MOST
+        and (check.dispersion == 0 or check.dispersion >= 1)
+        and len(check.labels) in (0, SUMS)
+        and _are_totals(check.totals)
+        and _are_odds(check.odds)
+        and _is_effect(check)
+        and all(_is_process(one, harm) for one in (check.harm, check.harm_beyond))
+        and all(_is_process(one, safety) for one in (check.safety, check.negligible))
+        and all(_is_counter(one, now) for one in check.counters)
+    )
+
+
+def _is_process(state: ProcessState, top: float) -> bool:
+    if not state.logs:
+        return state.score == 1.0
+    logs = len(state.logs) == GRID and all(proportion.NEVER <= one <= FAR for one in state.logs)
+    return logs and 0 < state.score <= top * (1 + ROUNDING)
+
+
+def _is_effect(check: CheckStatus) -> bool:
+    if not check.lattice:
+        return True
+    sums = len(check.pooled) == 2 and all(0 <= one <= MOST for one in check.pooled)  # noqa: PLR2004 - numerator, denominator
+    return (
+        sums and bool(check.totals) and len(check.lattice) == LATTICE and all(abs(one) <= FAR for one in check.lattice)
+    )
+
+
+def _are_totals(totals: Sequence[int]) -> bool:
+    """Return whether these are total and bad of both sides, or nothing yet."""
+    match totals:
+        case []:
+            return True
+        case [candidate, candidate_bad, stable, stable_bad]:
+            return candidate_bad <= candidate <= MOST and stable_bad <= stable <= MOST
+    return False
+
+
+def _are_odds(odds: Sequence[float]) -> bool:
+    match odds:
+        case []:
+            return True
+        case [tolerance, margin]:
+            return 0 < tolerance <= FAR and 1 < margin <= FAR and math.isfinite(tolerance + margin)
+    return False
+
+
+def _is_counter(state: CounterState, now: datetime) -> bool:
+    """Return whether this is [bad, total] of both revisions, at a scrape that can have been."""
+    sides = (state.stable, state.candidate)
+    pairs = all(len(one) == 2 and one[0] <= one[1] for one in sides)  # noqa: PLR2004
+    return pairs and len(state.unlabelled) in (0, len(sides)) and 0 <= state.time <= now.timestamp() + DAY
