@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
@@ -23,7 +24,9 @@ from assay.core.names import FIELD_MANAGER
 
 PAGE = 500  # objects of one page of a list
 REASSERT_SECONDS = 60.0  # between two writes of the same manifest to an object that nobody reads
-REMEMBERED = 20_000  # applied objects; beyond it all are forgotten, which costs each one write
+REMEMBERED = (
+    200_000  # applied objects, of 14,000 ModelDeployments; beyond it all are forgotten, which costs each one write
+)
 NEVER = "1"  # the resource version of the empty store: no object has it, so only an object that is not there passes
 
 # The kinds that Assay touches, so that nothing has to be discovered and the chart's rights can be compared with it.
@@ -110,7 +113,10 @@ class KubeCluster:
         """Return the object as it is now, or None where there is none."""
         if not NAME.fullmatch(ref.name):
             return None  # no object can have this name; in a path it would mean something else
-        return self._server.call("get", _at(ref.api_version, ref.kind, namespace, ref.name))
+        found = self._server.call("get", _at(ref.api_version, ref.kind, namespace, ref.name))
+        if found is None:
+            self._forget_children(ref, namespace)
+        return found
 
     def list(self, listing: Listing, namespace: str | None) -> tuple[Manifest, ...]:
         """Return the objects with these labels; of all namespaces where `namespace` is None."""
@@ -139,7 +145,8 @@ class KubeCluster:
         since: then `seen`, read in this round, still has the version that our apply resulted in. What the decider does
         not look at is written again after a minute. A new process writes everything once.
 
-        What is not known to be ours is read first, and the write holds only for the object that was judged.
+        What is not known to be ours is read first, and the write holds only for the object that was judged. Where there
+        was none, the write itself finds out whether somebody has taken the name since.
         """
         meta = manifest["metadata"]
         key = (manifest["apiVersion"], manifest["kind"], meta["namespace"], meta["name"])
@@ -150,30 +157,38 @@ class KubeCluster:
         if last is not None and last.digest == digest and self._holds(last, seen):
             return
         owner = owner_of(manifest)
+        if absent:
+            with suppress(Conflict):
+                self._write(key, manifest, digest, {"resourceVersion": NEVER})
+                return
         if seen is None and last is not None and last.owner == owner:
             judged = {"uid": last.uid}
         else:
             judged = _judged(seen or self._peek(_at(*key)), owner)
+        self._write(key, manifest, digest, judged)
+
+    def _write(self, key: tuple[str, str, str, str], manifest: Manifest, digest: str, judged: Manifest) -> None:
+        """Apply a manifest to the object that was judged, or else to none, and remember what came of it."""
         try:
             result = self._server.call(
                 "patch",
                 _at(*key),
                 query={"fieldManager": FIELD_MANAGER, "force": "true"},
                 content_type="application/apply-patch+yaml",
-                body={**manifest, "metadata": {**meta, **judged}},
+                body={**manifest, "metadata": {**manifest["metadata"], **judged}},
             )
         except Conflict:
             self._forget(key)
             raise
         if result is None:
-            raise ApiUnavailable(
-                f"Could not apply {manifest['kind']} {meta['name']}: its namespace or kind is not there."
-            )
+            raise ApiUnavailable(f"Could not apply {manifest['kind']} {key[-1]}: its namespace or kind is not there.")
         made = result["metadata"]
         with self._lock:
             if len(self._applied) >= REMEMBERED:
                 self._applied.clear()
-            self._applied[key] = _Applied(digest, owner, made["uid"], made["resourceVersion"], self._clock())
+            self._applied[key] = _Applied(
+                digest, owner_of(manifest), made["uid"], made["resourceVersion"], self._clock()
+            )
 
     def delete(self, ref: Ref, namespace: str, uid: str) -> None:
         """Delete an object and, in the background, what it owns; `Conflict` where another has taken its name."""
@@ -235,6 +250,14 @@ class KubeCluster:
     def _forget(self, key: tuple[str, ...]) -> None:
         with self._lock:
             self._applied.pop(key, None)
+
+    def _forget_children(self, ref: Ref, namespace: str) -> None:
+        """Forget what an object owned that is gone: objects come and go, memory must not grow."""
+        with self._lock:
+            for key in [key for key, one in self._applied.items() if one.owner and key[2] == namespace]:
+                owner = self._applied[key].owner
+                if owner and (owner.kind, owner.name) == (ref.kind, ref.name):
+                    del self._applied[key]
 
 
 def _judged(found: Manifest | None, owner: Owner | None) -> Manifest:
