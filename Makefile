@@ -40,8 +40,8 @@ lock: $(VENV)/ready ## Pin all requirements anew, by hash
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml examples/flights/requirements.in --extra sandbox --extra router --extra dev -o requirements/dev.txt
 LOCK := --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 --quiet
 
-bench: setup ## Measure: router latency, seconds to first request, milliseconds to rollback
-	PYTHONPATH=examples $(BIN)/python -m bench
+bench: setup ## Measure: latency, reactions, a fleet's cost; writes docs/explanation/performance.md (MINUTES=30)
+	PYTHONPATH=examples $(BIN)/python -m bench $(if $(MINUTES),--minutes $(MINUTES))
 
 clean: ## Remove what was built here and end the sandboxes
 	-[ ! -x $(BIN)/assay ] || for name in default demo test bench; do $(BIN)/assay sandbox down --name $$name; done

@@ -83,7 +83,6 @@ class Fleet:
         self.stages: dict[tuple[str, str], str] = {}
         self.traffic: dict[tuple[str, str], Traffic] = {}
         self.status_bytes: dict[tuple[str, str], int] = {}
-        self.ended: Counter[str] = Counter()
         self.releasing = True
         self._made: Counter[str] = Counter()
         self._version: dict[tuple[str, str], int] = {}
@@ -116,6 +115,12 @@ class Fleet:
         key = next(key for key in self.traffic if key[1].startswith(role))
         del self.traffic[key]
         await self._api.call("DELETE", f"{PATH}/namespaces/{key[0]}/modeldeployments/{key[1]}")
+
+    async def leave(self) -> None:
+        """Delete everything; Kubernetes goes on with it when its controllers do."""
+        self.releasing = False
+        for namespace in self._namespaces:
+            await self._api.call("DELETE", f"/api/v1/namespaces/{namespace}")
 
     async def release(self) -> None:
         """Let every ModelDeployment that rolls begin its next rollout."""
@@ -212,10 +217,8 @@ class Fleet:
             candidate = (status.get("candidate") or {}).get("revision")
             if candidate is not None and version % FAULTY == 0:
                 traffic.faulty = {candidate}
-            if stage in ENDED and before not in (*ENDED, None):
-                self.ended["promoted" if stage == "Stable" else "rolled back"] += before != "Initialising"
-                if meta["name"].startswith(ROLLING):
-                    self._group.create_task(self._release(key, version + 1))
+            if stage in ENDED and before not in (*ENDED, None) and meta["name"].startswith(ROLLING):
+                self._group.create_task(self._release(key, version + 1))
 
     async def _release(self, key: tuple[str, str], version: int) -> None:
         await asyncio.sleep(PAUSE_SECONDS)

@@ -109,7 +109,7 @@ class Operator:
 
     def sample(self) -> Sample:
         """Return its own metrics, now."""
-        text = _get(f"http://127.0.0.1:{OPERATOR_PORT}/metrics")
+        text = _get(f"http://127.0.0.1:{OPERATOR_PORT}/metrics", seconds=60)
         return {
             (one.name, tuple(sorted(one.labels.items()))): one.value
             for family in text_string_to_metric_families(text)
@@ -143,8 +143,8 @@ def _until_answers(url: str, started: subprocess.Popen[bytes], log: Path) -> Non
     raise SystemExit(f"{url} did not answer; the end of {log}:\n{log.read_text()[-2000:]}")
 
 
-def _get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own constants
+def _get(url: str, seconds: float = 10) -> str:
+    with urllib.request.urlopen(url, timeout=seconds) as answer:  # noqa: S310 - our own constants
         return str(answer.read().decode())
 
 

@@ -1,6 +1,6 @@
-"""What does the operator cost as its fleet grows? Prints JSON; runs in a sandbox's network (`bench.processes.enter`).
+"""What does the operator cost as its fleet grows? Prints lines of JSON; runs in a sandbox's network (`bench.processes.enter`).
 
-    10 rolling ──> 50 rolling, 50 idle ──> all idle ──> all idle, 50 rolling (with a profile) ──> a restart ──> --minutes
+    10 rolling ──> 50 rolling, 50 idle ──> 1,050 idle ──> 50 rolling, 1,000 idle ──> --minutes ──> a restart
 
 Rolling means: a rollout that has ended is followed by the next at once, and every fourth candidate is faulty. A window
 is measured when every ModelDeployment has reached its first stable revision.
@@ -32,6 +32,7 @@ from bench.profile import Line, recorded
 SETTLE_SECONDS = 900.0
 SMALL = 10  # ModelDeployments of the first window
 MEGA = 1e6
+ROUNDS = "assay_operator_reconciles_total"
 
 
 def tell(what: str) -> None:
@@ -75,6 +76,31 @@ def calls(sample: Sample) -> Counter[str]:
     return found
 
 
+def failed(sample: Sample) -> float:
+    """Return how many rounds did not do what they should."""
+    rounds = ((dict(labels)["outcome"], value) for (name, labels), value in sample.items() if name == ROUNDS)
+    return sum(value for outcome, value in rounds if outcome not in ("Saved", "Unchanged", "Gone", "Conflict"))
+
+
+def decided(sample: Sample) -> float:
+    """Return how many rollouts were promoted or turned back."""
+    name = "assay_operator_decisions_total"
+    stages = ((dict(labels)["stage"], value) for (metric, labels), value in sample.items() if metric == name)
+    return sum(value for stage, value in stages if stage in ("Promoting", "RollingBack"))
+
+
+def moment(sample: Sample, seconds: float) -> dict[str, float]:
+    """Return what a long run keeps of a sample."""
+    return {
+        "seconds": seconds,
+        "memory_mb": memory(sample),
+        "objects": total(sample, "assay_operator_queue_keys"),
+        "rounds": total(sample, ROUNDS),
+        "decided": decided(sample),
+        "failed": failed(sample),
+    }
+
+
 def memory(sample: Sample) -> float:
     """Return the resident memory in MB."""
     return total(sample, "process_resident_memory_bytes") / MEGA
@@ -93,7 +119,7 @@ async def measure(name: str, operator: Operator, fleet: Fleet, seconds: float) -
     def grown(metric: str) -> float:
         return total(after, metric) - total(before, metric)
 
-    rounds = grown("assay_operator_reconciles_total")
+    rounds = grown(ROUNDS)
     return Window(
         name=name,
         objects=len(fleet.traffic),
@@ -142,38 +168,38 @@ class Bench:
         await until(self.fleet.serving, "every ModelDeployment serves")
         return time.monotonic() - begin
 
-    async def growth(self, idle: int, rolling: int, seconds: float) -> dict[str, float]:
-        """Measure fleets that grow, and a restart in the midst of the largest."""
-        with self.operator() as operator:
-            found = {"first_memory_mb": memory(operator.sample())}
-            few = min(SMALL, rolling)
-            await self.grown(ROLLING, few)
-            self.windows.append(await measure(f"{few} rolling", operator, self.fleet, seconds))
-            await self.grown(ROLLING, rolling)
-            await self.grown(IDLE, min(rolling, idle))
-            name = f"{rolling} rolling, {min(rolling, idle)} idle"
-            self.windows.append(await measure(name, operator, self.fleet, seconds))
-            self.fleet.releasing = False
-            found["grown_objects"] = idle - min(rolling, idle)
-            found["grown_seconds"] = await self.grown(IDLE, idle)
-            await until(self.fleet.calm, "every rollout has ended")
-            name = f"{len(self.fleet.traffic):,} idle"
-            self.windows.append(await measure(name, operator, self.fleet, 2 * seconds))
-            await self.fleet.release()
-            await until(lambda: self.fleet.rolling() >= rolling // 2, "the rollouts have begun again")
-            name = f"{rolling} rolling, {idle:,} idle"
-            self.windows.append(await measure(name, operator, self.fleet, 2 * seconds))
-            tell("profiling")
-            self.profile = await recorded(operator.pid, seconds, self._folder / "profile.txt")
-        return found | await self._restarted()
+    async def growth(self, operator: Operator, idle: int, rolling: int, seconds: float) -> dict[str, float]:
+        """Measure fleets that grow."""
+        few, half = min(SMALL, rolling), min(rolling, idle)
+        found = {"first_memory_mb": memory(operator.sample())}
+        await self.grown(ROLLING, few)
+        await self._measure(f"{few} rolling", operator, seconds)
+        await self.grown(ROLLING, rolling)
+        await self.grown(IDLE, half)
+        await self._measure(f"{rolling} rolling, {half} idle", operator, seconds)
+        self.fleet.releasing = False
+        found |= {"grown_objects": idle - half, "grown_seconds": await self.grown(IDLE, idle)}
+        await until(self.fleet.calm, "every rollout has ended")
+        await self._measure(f"{len(self.fleet.traffic):,} idle", operator, 2 * seconds)
+        await self.fleet.release()
+        await until(lambda: self.fleet.rolling() >= rolling // 2, "the rollouts have begun again")
+        await self._measure(f"{rolling} rolling, {idle:,} idle", operator, 2 * seconds)
+        tell("profiling")
+        self.profile = await recorded(operator.pid, seconds, self._folder / "profile.txt")
+        sizes = sorted(self.fleet.status_bytes.values())
+        return found | {"status_bytes": statistics.median(sizes[-rolling:]), "idle_bytes": sizes[0]}
 
-    async def _restarted(self) -> dict[str, float]:
+    async def _measure(self, name: str, operator: Operator, seconds: float) -> None:
+        self.windows.append(await measure(name, operator, self.fleet, seconds))
+
+    async def restart(self) -> dict[str, float]:
+        """Measure how long a new operator takes until nobody waits for it."""
         tell("starting the operator anew")
         begin = time.monotonic()
         with self.operator() as operator:
             ready = time.monotonic() - begin
             rounds, sample = len(self.fleet.traffic), operator.sample()
-            while total(sample, "assay_operator_reconciles_total") < rounds or _late(sample) > 1.0:
+            while total(sample, ROUNDS) < rounds or _late(sample) > 1.0:
                 await asyncio.sleep(0.5)
                 sample = await asyncio.to_thread(operator.sample)
             return {
@@ -183,35 +209,20 @@ class Bench:
                 "restart_memory_mb": memory(sample),
             }
 
-    async def soak(self, minutes: float, idle: int, rolling: int) -> list[dict[str, float]]:
+    async def soak(self, operator: Operator, minutes: float) -> list[dict[str, float]]:
         """Keep the fleet rolling, replace an idle one every five seconds, and tell what the operator holds."""
-        with self.operator() as operator:
-            await self.grown(ROLLING, rolling)
-            await self.grown(IDLE, idle)
-            await self.fleet.release()
-            tell(f"rolling for {minutes:.0f} minutes")
-            begin, told = time.monotonic(), []
-            while time.monotonic() < begin + 60 * minutes:
-                await self.fleet.delete(IDLE)
-                await self.fleet.create(IDLE)
-                await asyncio.sleep(5)
-                sample = await asyncio.to_thread(operator.sample)
-                told.append(
-                    {
-                        "seconds": round(time.monotonic() - begin, 1),
-                        "memory_mb": round(memory(sample), 2),
-                        "objects": total(sample, "assay_operator_queue_keys"),
-                        "rounds": total(sample, "assay_operator_reconciles_total"),
-                        "ended": float(self.fleet.ended.total()),
-                        "failed": sum(
-                            value
-                            for (name, labels), value in sample.items()
-                            if name == "assay_operator_reconciles_total"
-                            and dict(labels)["outcome"] in ("InternalError", "Refused", "Forbidden", "Unavailable")
-                        ),
-                    }
-                )
-            return told
+        tell(f"rolling for {minutes:g} minutes")
+        told: list[dict[str, float]] = []
+        begin = time.monotonic()
+        while time.monotonic() < begin + 60 * minutes:
+            await self.fleet.delete(IDLE)
+            await self.fleet.create(IDLE)
+            await asyncio.sleep(5)
+            sample = await asyncio.to_thread(operator.sample)
+            if len(told) % 12 == 0:
+                tell(f"minute {(time.monotonic() - begin) / 60:.0f}: {memory(sample):.0f} MB")
+            told.append(moment(sample, time.monotonic() - begin))
+        return told
 
 
 def _late(sample: Sample) -> float:
@@ -236,21 +247,18 @@ async def bench(layout: Layout) -> AsyncIterator[Bench]:
         yield Bench(layout, folder, fleet, stack.enter_context(processes.prometheus(folder)))
 
 
-async def measured(layout: Layout, idle: int, rolling: int, seconds: float, minutes: float) -> dict[str, Any]:
-    """Measure; the stand-in plays meanwhile, and what goes wrong with it ends the bench."""
+async def measured(layout: Layout, idle: int, rolling: int, seconds: float, minutes: float) -> None:
+    """Measure, and print what was found as soon as it is; the stand-in plays meanwhile, and its failure ends the bench."""
     async with bench(layout) as prepared, asyncio.TaskGroup() as group:
         playing = group.create_task(prepared.fleet.play())
-        found: dict[str, Any] = {}
-        if seconds:
-            found["facts"] = await prepared.growth(idle, rolling, seconds)
-            found["windows"] = [asdict(one) for one in prepared.windows]
-            found["profile"] = [asdict(one) for one in prepared.profile]
-            sizes = list(prepared.fleet.status_bytes.values())
-            found["facts"] |= {"status_bytes": statistics.median(sorted(sizes)[-rolling:]), "idle_bytes": min(sizes)}
-        if minutes:
-            found["soak"] = await prepared.soak(minutes, idle, rolling)
+        with prepared.operator() as operator:
+            facts = await prepared.growth(operator, idle, rolling, seconds)
+            windows, profile = ([asdict(one) for one in many] for many in (prepared.windows, prepared.profile))
+            click.echo(json.dumps({"windows": windows, "profile": profile}))
+            if minutes:
+                click.echo(json.dumps({"soak": await prepared.soak(operator, minutes)}))
+        click.echo(json.dumps({"facts": facts | await prepared.restart()}))
         playing.cancel()
-    return found
 
 
 @click.command()
@@ -259,12 +267,11 @@ async def measured(layout: Layout, idle: int, rolling: int, seconds: float, minu
 )
 @click.option("--idle", default=1000, help="ModelDeployments that only serve. [default: 1000]")
 @click.option("--rolling", default=50, help="ModelDeployments that roll without end. [default: 50]")
-@click.option("--seconds", default=15.0, help="How long each window lasts; 0 leaves them out. [default: 15]")
+@click.option("--seconds", default=15.0, help="How long each window lasts. [default: 15]")
 @click.option("--minutes", default=0.0, help="How long memory is watched afterwards. [default: 0]")
 def main(sandbox: str, idle: int, rolling: int, seconds: float, minutes: float) -> None:
     """Measure what the operator costs."""
-    found = asyncio.run(measured(Layout(sandbox), idle, rolling, seconds, minutes))
-    click.echo(json.dumps(found))
+    asyncio.run(measured(Layout(sandbox), idle, rolling, seconds, minutes))
 
 
 if __name__ == "__main__":

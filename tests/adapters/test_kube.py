@@ -128,6 +128,29 @@ def test_what_nobody_reads_is_written_again_after_a_minute(
     assert len(server.requests) == 3
 
 
+def test_what_was_looked_for_and_is_not_there_is_created_with_one_request(cluster: KubeCluster, server: Script) -> None:
+    server.says(201, stored("8"))
+    cluster.apply(MANIFEST, absent=True)
+
+    assert len(server.requests) == 1
+    assert applied(server)["metadata"]["resourceVersion"] == "1", "it passes only where there is still nothing"
+
+
+def test_children_of_what_is_gone_are_forgotten(cluster: KubeCluster, server: Script) -> None:
+    server.says(200, stored("8"))
+    for number in range(50):
+        owner = {"kind": "ModelDeployment", "name": f"m-{number}", "uid": f"u-{number}", "controller": True}
+        meta = {"name": f"m-{number}-0a1b2c3d", "namespace": "shop", "ownerReferences": [owner]}
+        cluster.apply({**MANIFEST, "metadata": meta}, absent=True)
+    cluster.apply(MANIFEST, absent=True)
+    server.answers = [(404, {})]
+    for number in range(50):
+        cluster.get(Ref("assay.dev/v1alpha1", "ModelDeployment", f"m-{number}"), "shop")
+    cluster.get(Ref("assay.dev/v1alpha1", "ModelDeployment", "flights"), "another")
+
+    assert [key[-1] for key in cluster._applied] == [MANIFEST["metadata"]["name"]]
+
+
 def test_a_deleted_object_is_written_again(cluster: KubeCluster, server: Script) -> None:
     server.says(200, stored("8"))
     cluster.apply(MANIFEST, stored("7"))

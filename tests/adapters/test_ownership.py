@@ -67,6 +67,18 @@ def test_an_object_of_somebody_else_is_refused_and_never_written(
     assert [query for _, _, query, _, _ in server.requests] == ([] if seen else [{"dryRun": ["All"]}])
 
 
+def test_what_takes_the_name_of_something_absent_is_judged_before_it_is_written(
+    cluster: KubeCluster, server: Script
+) -> None:
+    server.says(409, {"message": "the object has been modified"})
+    server.says(200, stored("8", ownerReferences=[]))
+
+    with pytest.raises(ours.InvalidSpec, match="does not belong to this ModelDeployment"):
+        cluster.apply(MANIFEST, absent=True)
+    assert json.loads(server.requests[0][4])["metadata"]["resourceVersion"] == "1", "it could not have changed it"
+    assert [query for _, _, query, _, _ in server.requests[1:]] == [{"dryRun": ["All"]}]
+
+
 def test_an_orphan_with_our_labels_is_adopted(cluster: KubeCluster, server: Script) -> None:
     server.says(200, stored("9"))
     cluster.apply(MANIFEST, stored("8", ownerReferences=[], labels=LABELS))

@@ -68,6 +68,14 @@ def test_urgent_keys_come_first_and_else_the_first_come_is_first_served(queue: W
     assert drained(queue) == ["d", "a", "b", "c"]
 
 
+def test_many_urgent_keys_do_not_keep_the_others_waiting_for_ever(queue: WorkQueue[str]) -> None:
+    queue.add("ordinary")
+    for number in range(1000):
+        queue.add(f"urgent {number}", urgent=True)
+
+    assert [queue.take(timeout=0) for _ in range(5)] == ["urgent 0", "urgent 1", "urgent 2", "ordinary", "urgent 3"]
+
+
 def test_a_key_in_line_can_become_urgent(queue: WorkQueue[str]) -> None:
     for key in ("a", "b", "c"):
         queue.add(key)

@@ -144,18 +144,21 @@ def test_missing_measurements_reach_the_decider_as_a_value(scene: Scene, deploym
     assert answers == [Missing("Prometheus did not answer.")]
 
 
-def test_a_rollback_comes_back_as_urgent(scene: Scene, deployment: Deployment, key: Key) -> None:
+@pytest.mark.parametrize("stage", Stage)
+def test_what_has_a_candidate_does_not_wait_behind_what_merely_serves(
+    scene: Scene, deployment: Deployment, key: Key, stage: Stage
+) -> None:
     scene.cluster.create(deployment())
 
-    def rolling_back(resource: ModelDeployment, seen: Seen) -> Decision:
+    def staged(resource: ModelDeployment, seen: Seen) -> Decision:
         decision = decide(resource, seen)
-        status = decision.status.model_copy(update={"stage": Stage.ROLLING_BACK})
-        return dataclasses.replace(decision, status=status)
+        return dataclasses.replace(decision, status=decision.status.model_copy(update={"stage": stage}))
 
     decide = scene.world.kinds["ModelDeployment"].decide
-    scene.with_kind(decide=rolling_back)
+    scene.with_kind(decide=staged)
 
-    assert reconcile(key, scene.world) == Again(after=0.0, urgent=True)
+    candidate = stage in {Stage.PREPARING, Stage.ANALYSING, Stage.PROMOTING, Stage.ROLLING_BACK}
+    assert reconcile(key, scene.world) == Again(after=0.0, urgent=candidate)
 
 
 def test_what_was_read_in_the_round_is_handed_to_the_writer(

@@ -6,10 +6,11 @@ from datetime import datetime
 from functools import partial
 
 from assay.api.base import GROUP, VERSION, Manifest
-from assay.api.modeldeployment import ModelDeployment, ModelDeploymentStatus, Stage
+from assay.api.modeldeployment import ModelDeployment, ModelDeploymentStatus
 from assay.app.settings import Settings
 from assay.core import rollout
 from assay.core.decision import Decision, Needs, Seen
+from assay.core.world import FAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,16 @@ class Refusal:
 
 
 def urgent(raw: Manifest) -> bool:
-    """Return whether an object must not wait behind others: it is being deleted or rolled back, or is to be."""
+    """Return whether an object must not wait behind others that merely serve: it is being deleted, or has a candidate.
+
+    A thousand objects that are new, or new to an operator that has just started, take minutes; a candidate that turns
+    bad or is aborted meanwhile must not.
+    """
+    stage = _at(raw, "status", "stage")
     candidate, spent = _at(raw, "status", "candidate", "revision"), _at(raw, "status", "intent", "abort", "wish")
     abort = _at(raw, "spec", "intent", "abort")
     aborted = isinstance(abort, str) and bool(abort) and abort[:8] == candidate and abort != spent
-    return "deletionTimestamp" in raw["metadata"] or _at(raw, "status", "stage") == Stage.ROLLING_BACK or aborted
+    return "deletionTimestamp" in raw["metadata"] or (isinstance(stage, str) and stage in FAST) or aborted
 
 
 def _at(raw: Manifest, *path: str) -> object:

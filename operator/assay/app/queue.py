@@ -5,7 +5,8 @@
                  └────────────── again later, or after a backoff where it failed ────────┘
 
 A key is in the queue at most once and with one worker at most; what is added while it runs is remembered and merged
-when it is done. Nothing here knows what a key stands for, except that it can be hashed.
+when it is done. Every fourth key that is handed out is one that is not urgent, if any waits: many urgent ones must not
+keep the others waiting for ever. Nothing here knows what a key stands for, except that it can be hashed.
 """
 
 import heapq
@@ -21,6 +22,7 @@ from typing import Generic, TypeVar
 
 FIRST_BACKOFF = 1.0
 LAST_BACKOFF = 300.0
+FAIR = 4  # of so many keys handed out, one is not urgent
 
 K = TypeVar("K", bound=Hashable)
 
@@ -62,6 +64,7 @@ class WorkQueue(Generic[K]):
         self._waiting: list[tuple[float, int, K]] = []  # may hold outdated lines; an entry's `due` is the truth
         self._ready: tuple[deque[K], deque[K]] = (deque(), deque())  # urgent, ordinary
         self._count = itertools.count()
+        self._handed_out = 0
         self._stopped = False
         self._changed = threading.Condition()
 
@@ -167,11 +170,13 @@ class WorkQueue(Generic[K]):
 
     def _next_ready(self, now: float) -> K | None:
         """Return the next key that still wants to run; a key can stand in both lines, and then runs once."""
-        for line in self._ready:
+        fair = self._handed_out % FAIR == FAIR - 1
+        for line in reversed(self._ready) if fair else self._ready:
             while line:
                 key = line.popleft()
                 entry = self._entries.get(key)
                 if entry is not None and not entry.running and entry.due <= now:
+                    self._handed_out += 1
                     return key
         return None
 

@@ -20,7 +20,7 @@ from assay.adapters import ownership
 from assay.adapters.ownership import Owner
 from assay.adapters.ports import Cluster, Metrics
 from assay.api.base import ConditionStatus, Manifest
-from assay.api.modeldeployment import ModelDeployment, ModelDeploymentStatus
+from assay.api.modeldeployment import ModelDeployment, ModelDeploymentStatus, Stage
 from assay.app import logs
 from assay.app.kinds import Key, Kind, Refusal, urgent
 from assay.app.metrics import Instruments
@@ -118,7 +118,8 @@ def _round(kind: Kind, key: Key, raw: Manifest, world: World) -> tuple[Again, st
     hurry = urgent({"metadata": raw["metadata"], "status": decision.status.to_manifest()})
     # What was refused before is refused again until somebody acts, and that wakes us; a rollback keeps its own pace.
     known = refusal is not None and _stalled(resource.status) == _reason(refusal)
-    again = max(decision.again_in, REFUSED_ACTION_SECONDS) if known and not hurry else decision.again_in
+    patient = known and decision.status.stage is not Stage.ROLLING_BACK
+    again = max(decision.again_in, REFUSED_ACTION_SECONDS) if patient else decision.again_in
     return Again(after=again, urgent=hurry), outcome
 
 

@@ -1,0 +1,57 @@
+"""The bench of the operator runs, with a fleet of a few, and what it counts is within bounds."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench import page
+from bench.processes import enter
+
+from assay.api import crd
+from assay.sandbox import cluster
+from assay.sandbox.layout import Layout
+
+PROJECT = Path(__file__).parents[2]
+MOST_CALLS_IDLE = 10  # six reads, and four writes where a minute is over
+MOST_CALLS_ROLLING = 20  # a rollout makes a revision, Services and Deployments, and tells what it does
+
+
+@pytest.fixture(scope="module")
+def measured(sandbox: Layout) -> dict[str, Any]:
+    definitions = {"apiVersion": "v1", "kind": "List", "items": crd.crds()}
+    cluster.kubectl(sandbox, "apply", "--server-side", "--force-conflicts", "-f", "-", given=json.dumps(definitions))
+    fleet = ("--idle=6", "--rolling=3", "--seconds=3", "--minutes=0.3")
+    command = enter(sandbox, sys.executable, "-m", "bench.scale", "--sandbox", sandbox.name, *fleet)
+    told = subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.PIPE).stdout
+    found: dict[str, Any] = {}
+    for line in told.splitlines():
+        found |= json.loads(line)
+    return found
+
+
+def test_api_calls_per_round_are_bounded(measured: dict[str, Any]) -> None:
+    for window in measured["windows"]:
+        most = MOST_CALLS_ROLLING if window["rolling"] else MOST_CALLS_IDLE
+        # A round that began before the window made some of its calls in it.
+        assert sum(window["calls"].values()) <= most * (window["rounds"] + 8), window["name"]
+
+
+def test_prometheus_is_asked_once_a_second_at_most(measured: dict[str, Any]) -> None:
+    for window in measured["windows"]:
+        assert window["queries"] <= window["seconds"] + 1, window["name"]
+
+
+def test_no_round_fails_while_objects_come_and_go(measured: dict[str, Any]) -> None:
+    assert measured["soak"]
+    assert measured["soak"][-1]["failed"] == 0
+    assert measured["soak"][-1]["objects"] == 9
+
+
+def test_the_page_can_be_written_from_it(measured: dict[str, Any]) -> None:
+    text = page.page({"cores": 2, "figures": [], **measured})
+
+    assert "3 rolling, 6 idle" in text
+    assert "slope of the second half" in text
