@@ -1,1 +1,1 @@
-"""What is fast, measured: `make bench`."""
+"""What it costs and how fast it is, measured: `make bench`."""

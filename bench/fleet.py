@@ -86,7 +86,7 @@ class Fleet:
         self.releasing = True
         self._made: Counter[str] = Counter()
         self._version: dict[tuple[str, str], int] = {}
-        self._namespaces: set[str] = set()
+        self._namespaces: dict[str, asyncio.Task[None]] = {}
         self._group = asyncio.TaskGroup()
         self._last = time.monotonic()
 
@@ -104,11 +104,14 @@ class Fleet:
         namespace, name = f"fleet-{role}-{number // PER_NAMESPACE % 40}", f"{role}-{number}"
         self.traffic[namespace, name] = Traffic(RATE[role])
         if namespace not in self._namespaces:
-            self._namespaces.add(namespace)
-            await self._api.call("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
-            account = {"metadata": {"name": "default"}}  # its controller is halted
-            await self._api.call("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", account)
+            self._namespaces[namespace] = asyncio.create_task(self._make(namespace))
+        await self._namespaces[namespace]
         await self._api.call("POST", f"{PATH}/namespaces/{namespace}/modeldeployments", model(name, namespace))
+
+    async def _make(self, namespace: str) -> None:
+        await self._api.call("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
+        account = {"metadata": {"name": "default"}}  # its controller is halted
+        await self._api.call("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", account)
 
     async def delete(self, role: str) -> None:
         """Delete the oldest of a role; Kubernetes collects what it owned."""

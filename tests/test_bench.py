@@ -1,10 +1,12 @@
-"""The bench starts, and measures the router for real."""
+"""The bench starts, measures the router for real, and the page says what was measured. The fleet: tests/e2e/test_scale.py."""
 
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from bench import page, profile
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,3 +26,23 @@ def test_the_router_is_measured_as_ratios_of_one_run() -> None:
 
     assert [figure["unit"] for figure in figures] == ["ratio"] * 4
     assert all(figure["value"] > 1 for figure in figures)
+
+
+def test_the_page_is_what_was_measured_and_nobody_typed() -> None:
+    assert page.PAGE.read_text() == page.page(json.loads(page.KEPT.read_text()))
+
+
+def test_memory_that_grows_is_seen_as_a_slope_per_hour() -> None:
+    told = [{"seconds": 10.0 * n, "memory_mb": 100 + max(0, n - 50) / 10} for n in range(101)]
+
+    assert round(page.slope(told)) == 36
+
+
+def test_a_sample_belongs_to_the_innermost_part_of_the_program() -> None:
+    called = "_work (assay/app/queue.py:1);_round (assay/app/reconcile.py:2)"
+    stacks = f"{called};call (assay/adapters/apiserver.py:3);loads (json/__init__.py:4) 3\nrun (asyncio/run.py:1);x (kopf/y.py:1) 1"
+
+    assert [(one.part, one.share) for one in profile.parts(stacks)] == [
+        ("API server: asking and reading", 0.75),
+        ("kopf: watching and its events", 0.25),
+    ]

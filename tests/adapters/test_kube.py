@@ -72,6 +72,17 @@ def test_list_reads_all_pages_and_says_what_the_items_are(cluster: KubeCluster, 
     assert server.requests[1][2]["continue"] == ["next"]
 
 
+def test_names_reads_all_pages(cluster: KubeCluster, server: Script) -> None:
+    for name in ("a", "b"):
+        meta = {"namespace": "shop", "name": name}
+        server.says(200, {"items": [{"metadata": meta}], "metadata": {"continue": "next"}})
+    server.says(200, {"items": [], "metadata": {}})
+
+    found = cluster.names(Listing("assay.dev/v1alpha1", "ModelDeployment", ()), None)
+
+    assert found == {("shop", "a"), ("shop", "b")}
+
+
 def test_list_can_read_all_namespaces(cluster: KubeCluster, server: Script) -> None:
     server.says(200, {"items": [], "metadata": {}})
     cluster.list(Listing("assay.dev/v1alpha1", "ModelDeployment", ()), None)

@@ -82,6 +82,56 @@ def test_the_number_of_queries_does_not_grow_with_the_rollouts(metrics: Promethe
     assert len(server.requests) == 1
 
 
+def test_once_known_only_those_are_asked_for_that_want_the_answer(
+    metrics: PrometheusMetrics, server: Script, now: list[float]
+) -> None:
+    server.says(200, answer(a_series(), a_series(deployment="fares")))
+    everybody, wanted = '{assay_deployment!="",', '{assay_deployment=~"fares|flights",'
+
+    for deployment in ("flights", "fares"):
+        metrics.series(QUERY, "shop", deployment)
+    now[0] = 5.0
+    for deployment in ("fares", "flights"):
+        metrics.series(QUERY, "shop", deployment)
+    assert [everybody in query for query in asked(server)] == [True, False]
+    assert wanted in asked(server)[1]
+
+    now[0] = 304.0
+    metrics.series(QUERY, "shop", "flights")
+    now[0] = 310.0
+    metrics.series(QUERY, "shop", "flights")
+    assert '{assay_deployment=~"flights",' in asked(server)[-1], "nobody wants the other any more"
+
+
+def test_newcomers_cost_one_query_an_interval_however_many_they_are(
+    metrics: PrometheusMetrics, server: Script, now: list[float]
+) -> None:
+    server.says(200, answer(*(a_series(deployment=f"m{n}") for n in range(50))))
+    for at in (0.0, 5.0):
+        now[0] = at
+        metrics.series(QUERY, "shop", "m0")
+    for n in range(50):
+        assert len(measured(metrics, deployment=f"m{n}")) == 1, "what is not held is asked for, never taken for empty"
+
+    assert len(server.requests) == 3
+    now[0] = 10.0
+    for n in range(50):
+        assert len(measured(metrics, deployment=f"m{n}")) == 1
+    assert len(server.requests) == 4
+
+
+def test_more_readers_than_a_query_can_name_have_the_whole_fleet_asked_for(
+    metrics: PrometheusMetrics, server: Script, now: list[float]
+) -> None:
+    server.says(200, answer(a_series()))
+    for at in (0.0, 5.0):
+        now[0] = at
+        for n in range(101):
+            metrics.series(QUERY, "shop", f"m{n}")
+
+    assert [query.partition(",")[0] for query in asked(server)] == [f'{QUERY.metric}{{assay_deployment!=""'] * 2
+
+
 def test_an_answer_is_asked_for_again_after_the_interval(
     metrics: PrometheusMetrics, server: Script, now: list[float]
 ) -> None:

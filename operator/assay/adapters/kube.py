@@ -5,7 +5,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -120,9 +120,18 @@ class KubeCluster:
 
     def list(self, listing: Listing, namespace: str | None) -> tuple[Manifest, ...]:
         """Return the objects with these labels; of all namespaces where `namespace` is None."""
+        # Items of a list carry neither apiVersion nor kind; everybody downstream may expect both.
+        said = {"apiVersion": listing.api_version, "kind": listing.kind}
+        return tuple({**said, **item} for page in self._pages(listing, namespace) for item in page)
+
+    def names(self, listing: Listing, namespace: str | None) -> set[tuple[str, str]]:
+        """Return namespace and name of the same objects; of a large fleet no more than a page is held at once."""
+        metas = (item["metadata"] for page in self._pages(listing, namespace) for item in page)
+        return {(meta["namespace"], meta["name"]) for meta in metas}
+
+    def _pages(self, listing: Listing, namespace: str | None) -> Iterator[tuple[Manifest, ...]]:
         about = _at(listing.api_version, listing.kind, namespace)
         selector = ",".join(f"{key}={value}" for key, value in listing.labels)
-        found: list[Manifest] = []
         token = ""
         while True:
             query = {"labelSelector": selector, "limit": str(PAGE), "continue": token}
@@ -132,11 +141,10 @@ class KubeCluster:
                     f"Could not list {about.resource}: the API server does not know them."
                     " Are the custom resource definitions installed (assay crds | kubectl apply --server-side -f -)?"
                 )
-            # Items of a list carry neither apiVersion nor kind; everybody downstream may expect both.
-            found += [{"apiVersion": listing.api_version, "kind": listing.kind, **item} for item in page["items"]]
             token = page.get("metadata", {}).get("continue", "")
+            yield tuple(page["items"])
             if not token:
-                return tuple(found)
+                return
 
     def apply(self, manifest: Manifest, seen: Manifest | None = None, *, absent: bool = False) -> None:
         """Make the fields of `manifest` so, by server-side apply; leave out a write that would change nothing.

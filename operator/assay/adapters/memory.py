@@ -73,6 +73,10 @@ class MemoryCluster:
             "list", Ref(listing.api_version, listing.kind, ""), lambda: tuple(self._matching(listing, namespace))
         )
 
+    def names(self, listing: Listing, namespace: str | None) -> set[tuple[str, str]]:
+        """Return namespace and name of the same objects."""
+        return {(one["metadata"]["namespace"], one["metadata"]["name"]) for one in self.list(listing, namespace)}
+
     def apply(self, manifest: Manifest, seen: Manifest | None = None, *, absent: bool = False) -> None:  # noqa: ARG002 - it remembers nothing
         """Make the fields of `manifest` so, if the object is ours; fields applied before and absent now go."""
         place = _place(manifest)

@@ -23,6 +23,9 @@ class Cluster(Protocol):
     def list(self, listing: Listing, namespace: str | None) -> tuple[Manifest, ...]:
         """Return the objects with these labels; of all namespaces where `namespace` is None."""
 
+    def names(self, listing: Listing, namespace: str | None) -> set[tuple[str, str]]:
+        """Return namespace and name of the same objects."""
+
     def apply(self, manifest: Manifest, seen: Manifest | None = None, *, absent: bool = False) -> None:
         """Make the fields of `manifest` so, whoever set them; create the object if there is none.
 

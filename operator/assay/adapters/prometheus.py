@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -20,6 +20,8 @@ from assay.core.errors import InvalidSpec
 from assay.core.names import METRIC_DEPLOYMENT
 
 TIMEOUT_SECONDS = 5
+READER_SECONDS = 300.0  # who asked so lately is expected to ask again
+MOST_READERS = 100  # names that a query may list: 5 kB of a URL
 HISTORY = "[1h:30s]"  # a subquery: one sample per step, all series at the same instants
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -35,14 +37,26 @@ class _Answer:
     lock: threading.Lock = field(default_factory=threading.Lock)
     asked: float = -math.inf
     fleet: Fleet | Missing = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
+    """Of the ModelDeployments that it holds; empty where it holds all."""
+    readers: dict[str, float] = field(default_factory=dict)
+    """Name -> when a ModelDeployment of this name last wanted it."""
+
+    def wanted(self, reader: str, now: float) -> list[str]:
+        """Note a reader; return the names to ask for, none of which stands for all: then a newcomer is among them."""
+        known = reader in self.readers
+        self.readers[reader] = now
+        self.readers = {name: at for name, at in self.readers.items() if at >= now - READER_SECONDS}
+        return sorted(self.readers) if known and len(self.readers) <= MOST_READERS else []
 
 
 class PrometheusMetrics:
     """`Metrics` over Prometheus; one instance serves all threads.
 
-    Each query is asked for the whole fleet and its answer kept for `interval` seconds, so that the number of queries
-    grows with the kinds of counters, not with the number of rollouts. A failure is kept as long: an unreachable server
-    costs one timeout per interval, not one per rollout.
+    An answer is for all rollouts and kept for `interval` seconds, so that the number of queries grows with the kinds of
+    counters, not with the number of rollouts. A newcomer has the whole fleet asked for, and with it come all other
+    newcomers of this interval; from the next one on, only those are asked for that want it: a thousand ModelDeployments
+    that merely serve need not be read. A failure is kept as long: an unreachable server costs one timeout per interval.
     """
 
     def __init__(
@@ -79,20 +93,23 @@ class PrometheusMetrics:
 
     def series(self, query: Query, namespace: str, deployment: str) -> tuple[Series, ...] | Missing:
         """Return the raw samples of one ModelDeployment's pods; empty where there are none."""
-        fleet = self._ask(_own(query, namespace, deployment)) if query.history else self._fleet(query)
+        fleet = self._ask(_own(query, namespace, deployment)) if query.history else self._fleet(query, deployment)
         return fleet if isinstance(fleet, Missing) else fleet.get((namespace, deployment), ())
 
     def close(self) -> None:
         """Give the connections back."""
         self._server.close()
 
-    def _fleet(self, query: Query) -> Fleet | Missing:
+    def _fleet(self, query: Query, reader: str) -> Fleet | Missing:
         with self._lock:
             self._forget_the_unasked()
             answer = self._answers.setdefault(query, _Answer())
         with answer.lock:
-            if self._clock() - answer.asked >= self._interval:
-                answer.fleet = self._ask(query)
+            now = self._clock()
+            names = answer.wanted(reader, now)
+            if now - answer.asked >= self._interval or (answer.names and reader not in answer.names):
+                answer.fleet = self._ask(query, names)
+                answer.names = frozenset() if isinstance(answer.fleet, Missing) else frozenset(names)
                 answer.asked = self._clock()
             return answer.fleet
 
@@ -102,9 +119,10 @@ class PrometheusMetrics:
         for query in [query for query, answer in self._answers.items() if -math.inf < answer.asked < horizon]:
             del self._answers[query]
 
-    def _ask(self, query: Query) -> Fleet | Missing:
+    def _ask(self, query: Query, names: Sequence[str] = ()) -> Fleet | Missing:
         try:
-            found = self._server.custom_query(promql(query, self._window), params={"timeout": f"{TIMEOUT_SECONDS}s"})
+            text = promql(query, self._window, names)
+            found = self._server.custom_query(text, params={"timeout": f"{TIMEOUT_SECONDS}s"})
             fleet = _grouped(found)
         except RequestException as error:
             self._on_query("error")
@@ -127,8 +145,8 @@ def _is_http(url: str) -> bool:
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
-def promql(query: Query, window: int) -> str:
-    """Return the range selector that reads a counter's samples of all ModelDeployments that `match` leaves.
+def promql(query: Query, window: int, names: Sequence[str] = ()) -> str:
+    """Return the range selector that reads a counter's samples of all ModelDeployments that `match` and `names` leave.
 
     Only series of pods that belong to a ModelDeployment are read, whatever the metric's name.
 
@@ -140,7 +158,8 @@ def promql(query: Query, window: int) -> str:
     for label, _ in query.match:
         if not _LABEL.fullmatch(label):
             raise ValueError(f"{label!r} is no label name")
-    pairs = ",".join([f'{METRIC_DEPLOYMENT}!=""', *(f'{label}="{_escaped(value)}"' for label, value in query.match)])
+    whose = f'=~"{_escaped("|".join(names))}"' if names else '!=""'
+    pairs = ",".join([f"{METRIC_DEPLOYMENT}{whose}", *(f'{label}="{_escaped(value)}"' for label, value in query.match)])
     return f"{query.metric}{{{pairs}}}{HISTORY if query.history else f'[{window}s]'}"
 
 

@@ -181,8 +181,11 @@ class Process:
 def list_keys(cluster: Cluster, kind: Kind, namespaces: tuple[str, ...]) -> set[Key]:
     """Return the keys of all objects of a kind; in all namespaces where none is named."""
     everything = Listing(kind.api_version, kind.name, ())
-    found = [one for place in namespaces or (None,) for one in cluster.list(everything, place)]
-    return {Key(kind.name, one["metadata"]["namespace"], one["metadata"]["name"]) for one in found}
+    return {
+        Key(kind.name, namespace, name)
+        for place in namespaces or (None,)
+        for namespace, name in cluster.names(everything, place)
+    }
 
 
 def wire(registry: kopf.OperatorRegistry, options: kopf.OperatorSettings, kind: Kind, inbox: Inbox) -> None:
