@@ -48,17 +48,16 @@ def page(measured: dict[str, Any]) -> str:
     rates = [(verb, [one["calls"].get(verb, 0) / one["rounds"] for one in measured["windows"]]) for verb in verbs]
     text = places.from_string((HERE / "performance.md.j2").read_text()).render(
         cores=measured["cores"],
-        facts=measured["facts"],
+        start=start(measured["facts"], windows[-1]["objects"]),
         windows=windows,
         few=windows[0],
         idle=next(one for one in windows if one["rolling"] == 0),
         full=windows[-1],
-        objects=windows[-1]["objects"],
         calls=[(verb, [f"{rate:.2f}" for rate in row]) for verb, row in rates if max(row) > SHOWN],
         status_bytes=f"{measured['facts']['status_bytes']:,.0f}",
         idle_bytes=f"{measured['facts']['idle_bytes']:,.0f}",
         profile=measured["profile"],
-        soak=soak(measured["soak"], windows[-1]["rolling"]) if measured.get("soak") else None,
+        soak=soak(measured["soak"]) if measured.get("soak") else None,
         figures=measured.get("figures"),
     )
     return text.rstrip() + "\n"
@@ -88,7 +87,20 @@ def window(one: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def soak(told: list[dict[str, float]], rolling: int) -> dict[str, Any]:
+def start(facts: dict[str, float], objects: str) -> list[tuple[str, str]]:
+    """Return what a growing fleet and a restart cost, as far as it was measured."""
+    told = {
+        "first_memory_mb": ("memory of a process that has seen nothing yet", "MB"),
+        "grown_seconds": (f"{facts.get('grown_objects', 0):,.0f} new ModelDeployments, until all serve", "s"),
+        "restart_ready_seconds": (f"a restart with {objects} ModelDeployments: ready after", "s"),
+        "restart_steady_seconds": ("each has been looked at, and none waits, after", "s"),
+        "restart_calls_per_object": ("API calls until then, per ModelDeployment", ""),
+        "restart_memory_mb": ("memory then", "MB"),
+    }
+    return [(what, f"{facts[name]:.0f} {unit}".strip()) for name, (what, unit) in told.items() if name in facts]
+
+
+def soak(told: list[dict[str, float]]) -> dict[str, Any]:
     """Return the long run as it is shown."""
     end = told[-1]["seconds"]
     length = min(FIVE_MINUTES, end / 3)
@@ -103,8 +115,6 @@ def soak(told: list[dict[str, float]], rolling: int) -> dict[str, Any]:
         "middle": median((end - length) / 2),
         "last": median(end - length),
         "slope": f"{slope(told):+.1f}",
-        "objects": f"{told[-1]['objects']:,.0f}",
-        "rolling": rolling,
         "decided": f"{told[-1]['decided'] - told[0]['decided']:,.0f}",
         "replaced": f"{len(told):,}",
         "rounds": f"{told[-1]['rounds'] - told[0]['rounds']:,.0f}",

@@ -22,6 +22,7 @@ from typing import Any
 import click
 from aiohttp import web
 
+from assay.core.plan import CALM
 from assay.sandbox.layout import Layout
 from bench import processes
 from bench.api import connected
@@ -180,7 +181,8 @@ class Bench:
         self.fleet.releasing = False
         found |= {"grown_objects": idle - half, "grown_seconds": await self.grown(IDLE, idle)}
         await until(self.fleet.calm, "every rollout has ended")
-        await self._measure(f"{len(self.fleet.traffic):,} idle", operator, 2 * seconds)
+        # A whole turn, so that each of them has been looked at once.
+        await self._measure(f"{len(self.fleet.traffic):,} idle", operator, min(CALM, 8 * seconds))
         await self.fleet.release()
         await until(lambda: self.fleet.rolling() >= rolling // 2, "the rollouts have begun again")
         await self._measure(f"{rolling} rolling, {idle:,} idle", operator, 2 * seconds)
@@ -258,6 +260,7 @@ async def measured(layout: Layout, idle: int, rolling: int, seconds: float, minu
             if minutes:
                 click.echo(json.dumps({"soak": await prepared.soak(operator, minutes)}))
         click.echo(json.dumps({"facts": facts | await prepared.restart()}))
+        await prepared.fleet.leave()
         playing.cancel()
 
 
@@ -267,7 +270,7 @@ async def measured(layout: Layout, idle: int, rolling: int, seconds: float, minu
 )
 @click.option("--idle", default=1000, help="ModelDeployments that only serve. [default: 1000]")
 @click.option("--rolling", default=50, help="ModelDeployments that roll without end. [default: 50]")
-@click.option("--seconds", default=15.0, help="How long each window lasts. [default: 15]")
+@click.option("--seconds", default=15.0, help="How long a window lasts; two of them last longer. [default: 15]")
 @click.option("--minutes", default=0.0, help="How long memory is watched afterwards. [default: 0]")
 def main(sandbox: str, idle: int, rolling: int, seconds: float, minutes: float) -> None:
     """Measure what the operator costs."""

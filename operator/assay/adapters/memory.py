@@ -31,7 +31,6 @@ from assay.core.names import (
 Place: TypeAlias = tuple[Ref, str]
 """An object and its namespace."""
 
-
 T = TypeVar("T")
 
 
@@ -201,10 +200,8 @@ class MemoryCluster:
         if one is None:
             return
         if one["metadata"].get("finalizers"):
-            one["metadata"] |= {
-                "deletionTimestamp": "2013-01-01T00:00:00Z",
-                "resourceVersion": str(next(self._versions)),
-            }
+            going = {"deletionTimestamp": "2013-01-01T00:00:00Z", "resourceVersion": str(next(self._versions))}
+            one["metadata"] |= going
             return
         del self._objects[place]
         self._applied.pop(place, None)
