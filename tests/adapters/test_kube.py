@@ -68,7 +68,7 @@ def test_list_reads_all_pages_and_says_what_the_items_are(cluster: KubeCluster, 
         ("v1", "Pod", "a"),
         ("v1", "Pod", "b"),
     ]
-    assert server.requests[0][2] == {"labelSelector": ["app=x,tier=y"], "limit": ["500"]}
+    assert server.requests[0][2] == {"labelSelector": ["app=x,tier=y"], "limit": ["100"]}
     assert server.requests[1][2]["continue"] == ["next"]
 
 

@@ -22,7 +22,7 @@ from assay.core.decision import Listing, Note, Ref
 from assay.core.errors import ApiUnavailable, Conflict, InvalidSpec
 from assay.core.names import FIELD_MANAGER
 
-PAGE = 500  # objects of one page of a list
+PAGE = 100  # objects of one page of a list: of 6 kB each, and ten times as much once read
 REASSERT_SECONDS = 60.0  # between two writes of the same manifest to an object that nobody reads
 REMEMBERED = (
     200_000  # applied objects, of 14,000 ModelDeployments; beyond it all are forgotten, which costs each one write
