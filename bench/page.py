@@ -20,8 +20,8 @@ SHOWN = 0.005  # calls per round; what is rarer is left out
 def keep(measured: dict[str, Any]) -> dict[str, Any]:
     """Lay new measurements over the kept ones, and return all."""
     found: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    found |= measured
-    KEPT.write_text(json.dumps(_rounded(found), separators=(",", ":")) + "\n")
+    found = _rounded(found | measured)
+    KEPT.write_text(json.dumps(found, separators=(",", ":")) + "\n")
     return found
 
 
@@ -111,6 +111,7 @@ def soak(told: list[dict[str, float]]) -> dict[str, Any]:
 
     return {
         "minutes": round(end / 60),
+        "part": round(length / 60),
         "first": median(0),
         "middle": median((end - length) / 2),
         "last": median(end - length),
