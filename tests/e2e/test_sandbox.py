@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from assay.sandbox import cli, cluster
+from assay.sandbox import cli, cluster, orders
 from assay.sandbox.errors import SandboxError
 from assay.sandbox.layout import Layout, program
 from flights.shop import until
@@ -53,7 +53,7 @@ def test_a_second_sandbox_runs_beside_the_first_and_goes_without_a_trace(sandbox
     assert cluster.status(sandbox)["ready"]
 
 
-def test_a_part_that_dies_is_named_with_its_last_lines(second: Layout) -> None:
+def test_a_part_that_dies_is_named_with_its_last_lines_and_starts_again_when_asked(second: Layout) -> None:
     (scheduler,) = processes_with(f"{second.root}/config/scheduler.kubeconfig")
 
     os.kill(scheduler, signal.SIGKILL)
@@ -62,6 +62,14 @@ def test_a_part_that_dies_is_named_with_its_last_lines(second: Layout) -> None:
     shown = CliRunner().invoke(cli.sandbox, ["status", "--name", second.name])
     assert shown.exit_code == 1
     assert "Part kube-scheduler ended (exit -9). Its last lines, from" in shown.output
+
+    orders.start(second, "kube-scheduler")
+
+    assert cluster.status(second)["problem"] == ""
+    with pytest.raises(SandboxError, match="Part kube-scheduler runs already"):
+        orders.start(second, "kube-scheduler")
+    with pytest.raises(SandboxError, match="There is no part scheduler; the parts are etcd, kube-apiserver"):
+        orders.kill(second, "scheduler")
 
 
 def test_down_ends_everything_also_when_the_keeper_was_killed(second: Layout) -> None:

@@ -69,7 +69,9 @@ def test_no_part_listens_for_the_world_and_least_rights_are_on() -> None:
     assert "--listen-client-urls=http://127.0.0.1:2379" in started["etcd"]
 
 
-@pytest.mark.parametrize("verb", [["env"], ["kubectl", "get", "pods"], ["load", "assay"]])
+@pytest.mark.parametrize(
+    "verb", [["env"], ["kubectl", "get", "pods"], ["load", "assay"], ["kill", "etcd"], ["start", "etcd"]]
+)
 def test_a_verb_that_needs_a_sandbox_says_how_to_start_one(
     verb: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

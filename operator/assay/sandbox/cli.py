@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from assay.sandbox import cluster
+from assay.sandbox import cluster, orders
 from assay.sandbox.cached import Report
 from assay.sandbox.errors import SandboxError
 from assay.sandbox.images import PROJECT_IMAGES, Image
@@ -113,6 +113,32 @@ def status(name: str, output: str) -> None:
 
 @sandbox.command()
 @NAME
+@click.argument("part")
+def kill(name: str, part: str) -> None:
+    """End a part (etcd, kube-apiserver, kubelet, ...) with SIGKILL; nothing starts it again but `start`."""
+    orders.kill(_up(name), part)
+    click.echo(f"Part {part} is dead; `assay sandbox start --name {name} {part}` starts it again.")
+
+
+@sandbox.command()
+@NAME
+@click.argument("part")
+def start(name: str, part: str) -> None:
+    """Start a part that has ended, and return when it answers."""
+    orders.start(_up(name), part)
+    click.echo(f"Part {part} runs.")
+
+
+def _up(name: str) -> Layout:
+    """Return where a sandbox is; raise a sentence where it is not up."""
+    layout = Layout(name)
+    if not cluster.alive(layout):
+        raise SandboxError(f"Sandbox {name} is not up; `assay sandbox up` starts it.")
+    return layout
+
+
+@sandbox.command()
+@NAME
 def env(name: str) -> None:
     """Print what a shell must export to reach the sandbox."""
     found = cluster.status(Layout(name))
@@ -128,9 +154,7 @@ def env(name: str) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def kubectl(name: str, arguments: tuple[str, ...]) -> None:
     """Run kubectl against the sandbox."""
-    layout = Layout(name)
-    if not cluster.alive(layout):
-        raise SandboxError(f"Sandbox {name} is not up; `assay sandbox up` starts it.")
+    layout = _up(name)
     os.environ["KUBECONFIG"] = str(layout.kubeconfig)
     sys.stdout.flush()
     os.execv(program("kubernetes"), ["kubectl", *arguments])  # noqa: S606 - the user's own words to kubectl

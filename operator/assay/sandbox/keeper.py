@@ -19,6 +19,7 @@ import ssl
 import subprocess
 import sys
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 from assay.sandbox.layout import NODE_IP, POD_NETWORK, SERVICE_NETWORK, Layout
@@ -68,22 +69,30 @@ class Keeper:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.running: dict[str, asyncio.subprocess.Process] = {}
+        self.watching: dict[str, asyncio.Task[None]] = {}
         self.dead: dict[str, int] = {}
         self.ready = False
 
-    async def start(self, part: Part) -> None:
-        """Start a part and wait until its probe answers."""
+    async def start(self, part: Part) -> bool:
+        """Start a part and wait until its probe answers; False when it ended before."""
         log = (self.layout.logs / f"{part.name}.log").open("ab")
         environment = os.environ | {"GOMEMLIMIT": "2GiB", "GOGC": "100"}
         process = await asyncio.create_subprocess_exec(*part.argv, stdout=log, stderr=log, env=environment)
         log.close()
         self.running[part.name] = process
+        self.dead.pop(part.name, None)
         self.tell()
-        task = asyncio.create_task(self.watch(part, process))
+        task = self.watching[part.name] = asyncio.create_task(self.watch(part, process))
         while not await asyncio.to_thread(answers, part.ready):
             if task.done():
-                raise SystemExit(1)
+                return False
             await asyncio.sleep(0.1)
+        return True
+
+    async def kill(self, name: str) -> None:
+        """End a part as a lack of memory would, and wait until it is noted among the dead."""
+        self.running[name].kill()
+        await self.watching[name]
 
     async def watch(self, part: Part, process: asyncio.subprocess.Process) -> None:
         """Note a part's death; nothing is restarted, because a part that dies is something to look at."""
@@ -107,6 +116,7 @@ async def _keep(layout: Layout, forwards: list[Forward]) -> None:
         loop.add_signal_handler(number, stopping.set)
     keeper = Keeper(layout)
     servers = [await _forward(*forward) for forward in forwards]
+    servers.append(await asyncio.start_unix_server(partial(_obey, keeper), layout.orders))
     starting = asyncio.create_task(_start_all(keeper))
     stopped = asyncio.create_task(stopping.wait())
     await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -119,9 +129,28 @@ async def _keep(layout: Layout, forwards: list[Forward]) -> None:
 
 async def _start_all(keeper: Keeper) -> None:
     for part in parts(keeper.layout):
-        await keeper.start(part)
+        if not await keeper.start(part):
+            raise SystemExit(1)
     keeper.ready = True
     keeper.tell()
+
+
+async def _obey(keeper: Keeper, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry out one order, `kill <part>` or `start <part>`, and answer with a complaint or an empty line."""
+    verb, name = (await reader.readline()).decode().split()
+    known = {part.name: part for part in parts(keeper.layout)}
+    complaint = ""
+    if name not in known:
+        complaint = f"There is no part {name}; the parts are {', '.join(known)}."
+    elif (verb == "kill") != (name in keeper.running):
+        complaint = f"Part {name} {'does not run' if verb == 'kill' else 'runs already'}."
+    elif verb == "kill":
+        await keeper.kill(name)
+    elif not await keeper.start(known[name]):
+        complaint = f"Part {name} ended at once; its log is {keeper.layout.logs / name}.log."
+    writer.write(f"{complaint}\n".encode())
+    await writer.drain()
+    writer.close()
 
 
 def answers(probe: str) -> bool:

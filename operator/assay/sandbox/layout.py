@@ -74,6 +74,11 @@ class Layout:
         return self.root / "containerd.sock"
 
     @property
+    def orders(self) -> Path:
+        """Socket on which the keeper is told to kill a part or to start it again."""
+        return self.root / "keeper.sock"
+
+    @property
     def node(self) -> str:
         """Name of the node."""
         return f"assay-{self.name}"
