@@ -273,6 +273,13 @@ class Cluster:
         self.deaf = self.deaf if deaf else self.deaf - {name}
         self.objects["Pod", name]["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 
+    def replace_router(self, name: str) -> None:
+        """Its pod goes and another comes up in its place: with no split yet, and with counters from zero."""
+        for of_pod in (self._applied, self._counts, self._history):
+            of_pod.pop(name, None)
+        del self.objects["Pod", name]
+        self.objects.get(("ConfigMap", f"{NAME}-router-acks"), {}).get("data", {}).pop(name, None)
+
     def routers(self) -> list[str]:
         return [name for kind, name in self.objects if kind == "Pod"]
 

@@ -62,12 +62,16 @@ def _first_request(world: World, arms: Arms, since: float) -> str | None:
 
 
 def _counting(world: World) -> ModelDeploymentStatus:
-    """Return the status with the moment from which samples count, which there is only while the routers agree."""
+    """Return the status with the moment from which samples count.
+
+    There is none while the routers do not agree, nor while stable has no ready pod: beside a stable revision that
+    answers nothing every candidate looks well.
+    """
     status = world.status
     candidate = candidate_of(status)
     steady = world.acked_time is not None and world.split is not None
     same = steady and world.split is not None and status.split_generation == world.split.generation
-    if not steady or world.weight(candidate.revision) == 0:
+    if not steady or world.weight(candidate.revision) == 0 or world.ready(stable_of(world)) == 0:
         time = None
     else:
         time = candidate.count_time if same and candidate.count_time else moment(world.now)
@@ -77,6 +81,8 @@ def _counting(world: World) -> ModelDeploymentStatus:
 def _trial(world: World, candidate: CandidateStatus, arms: Arms) -> Trial:
     analysis = world.resource.spec.analysis
     floor, waiting = None, "Nothing is counted before every router has the weight."
+    if world.ready(stable_of(world)) == 0:
+        waiting = "Nothing is counted while stable, with which the candidate is compared, has no ready pod."
     if candidate.count_time is not None:
         floor = parsed(candidate.count_time).timestamp()
     if floor is not None and candidate.first_request_time is not None and analysis.warmup_seconds:
