@@ -95,6 +95,7 @@ INVALID = {
 
 
 @pytest.mark.parametrize("invalid", INVALID.values(), ids=INVALID.keys())
+@pytest.mark.reliability(trouble="split spoilt", stage="any", outcome="routers keep the last good one")
 def test_an_invalid_split_never_replaces_a_good_one(
     rig: Rig, invalid: dict[str, object], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -114,6 +115,7 @@ def key(revision: str) -> tuple[tuple[str, str], ...]:
     return (("assay_revision", revision), ("assay_via", "split"))
 
 
+@pytest.mark.reliability(trouble="agent killed", stage="any", outcome="recalls the split")
 def test_the_last_good_split_outlives_the_agent(layout: Layout) -> None:
     with Rig(layout) as first:
         first.model(B)
@@ -126,6 +128,26 @@ def test_the_last_good_split_outlives_the_agent(layout: Layout) -> None:
         second._agent_thread.start()
         until(lambda: second.post().status == 200, "the new replica is used under the old split")
         assert model.seen > 0
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80{"], ids=["empty", "no text"])
+@pytest.mark.parametrize("file", ["split.json", "clusters.json"])
+@pytest.mark.reliability(trouble="router file spoilt", stage="any", outcome="written anew")
+def test_a_file_that_the_disk_has_spoilt_is_written_anew_by_the_next_agent(
+    layout: Layout, file: str, content: bytes
+) -> None:
+    with Rig(layout) as first:
+        first.model(B)
+        first.start({B: 100})
+    (layout.directory / file).write_bytes(content)
+    with Rig(layout) as second:
+        second.model(B)
+        second.publish()
+        second._agent_thread.start()
+        second.ask_for({B: 100}, wait=False)
+        second.start_envoy()
+        until(lambda: second.acks.written != [], "the split is acknowledged")
+        assert second.post().revision == B
 
 
 def test_a_generation_is_acknowledged_only_when_envoy_runs_it(rig: Rig) -> None:
@@ -153,6 +175,7 @@ def test_a_frozen_envoy_is_not_acknowledged_for(rig: Rig) -> None:
     until(lambda: generation in rig.acks.written, "the acknowledgement after Envoy woke up")
 
 
+@pytest.mark.reliability(trouble="Envoy killed", stage="any", outcome="starts where it was")
 def test_envoy_restarts_where_it_was(rig: Rig) -> None:
     rig.model(A), rig.model(B)
     rig.start({A: 0, B: 100})

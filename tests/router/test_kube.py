@@ -171,6 +171,7 @@ def test_a_connection_that_breaks_in_the_midst_of_an_event_is_opened_again(
     assert "The last known state goes on serving." in caplog.text
 
 
+@pytest.mark.reliability(trouble="API server ill", stage="any", outcome="routers forget nothing")
 def test_while_the_api_server_is_ill_nothing_is_forgotten(
     api: Api, heard: Heard, caplog: pytest.LogCaptureFixture
 ) -> None:

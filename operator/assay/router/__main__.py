@@ -24,6 +24,7 @@ log = logging.getLogger("assay.router")
 ENDING = {signal.SIGTERM, signal.SIGINT}
 VARIABLES = ("ASSAY_DEPLOYMENT", "ASSAY_NAMESPACE", "ASSAY_POD")
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0  # seconds between tries; a pod waits for it to start
+ALONE_AFTER = 5.0  # seconds without an API server after which the files of an earlier life are good enough
 SAID_AGAIN = 30.0  # seconds; what is waited for is said again
 
 
@@ -45,20 +46,27 @@ def main() -> None:
 
 @main.command()
 def init() -> None:
-    """Write what Envoy needs to start, then exit; wait while the API server or the ConfigMap is not there."""
+    """Write what Envoy needs to start, then exit; wait while the API server or the ConfigMap is not there.
+
+    A pod whose sandbox is made anew has the files of its earlier life: without an API server Envoy starts from them.
+    """
     deployment, namespace, _, layout = _settings()
     for (
         number
     ) in ENDING:  # process 1 of a container ignores what it does not handle, and would wait out its grace period
         signal.signal(number, lambda *_: sys.exit(0))
-    pause, said, told_at = FIRST_PAUSE, "", 0.0
+    convergence = Convergence(layout, Admin(layout.admin_port))
+    began, pause, said, told_at = time.monotonic(), FIRST_PAUSE, "", 0.0
     while True:
         try:
             cluster = Cluster.from_pod(namespace, deployment)
             split = read_split(cluster.split_map(), deployment)
-            Convergence(layout, Admin(layout.admin_port)).write_first(split, read_replicas(cluster.slices()))
+            convergence.write_first(split, read_replicas(cluster.slices()))
         except (ApiUnavailable, Forbidden, InvalidSpec) as error:
             reason = str(error)
+            if isinstance(error, ApiUnavailable) and time.monotonic() - began > ALONE_AFTER and convergence.can_start():
+                log.warning("%s Envoy starts with what it ran last.", reason)
+                return
         else:
             log.info("Envoy may start: its first files are in %s.", layout.directory)
             return

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from pydantic import ValidationError
+
 from assay.api.base import Manifest
 from assay.core.errors import ApiUnavailable, Forbidden, InvalidSpec
 from assay.core.split import Split
@@ -162,11 +164,17 @@ class Agent:
 
     def _remember(self, split: Split) -> None:
         """Keep the split that was carried out: should the ConfigMap be spoilt while the agent restarts, it stays in force."""
-        text = split.model_dump_json(by_alias=True, exclude_none=True)
-        if not self._remembered.exists() or self._remembered.read_text() != text:
+        text = split.model_dump_json(by_alias=True, exclude_none=True).encode()
+        if not self._remembered.exists() or self._remembered.read_bytes() != text:
             draft = self._remembered.with_suffix(".draft")
-            draft.write_text(text)
+            draft.write_bytes(text)
             draft.replace(self._remembered)
 
     def _recall(self) -> Split | None:
-        return Split.model_validate_json(self._remembered.read_text()) if self._remembered.exists() else None
+        try:
+            return Split.model_validate_json(self._remembered.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError:
+            log.warning("%s is spoilt; Envoy goes on with its own files until the ConfigMap is read.", self._remembered)
+            return None

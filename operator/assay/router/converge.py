@@ -40,6 +40,11 @@ class Convergence:
         _swap(self._layout.clusters, envoy.clusters(live, self._layout))
         _swap(self._layout.routes, envoy.routes(split))
 
+    def can_start(self) -> bool:
+        """Return whether the files of an earlier life, from which Envoy can start again, are all there and whole."""
+        files = [self._layout.bootstrap, self._layout.clusters, self._layout.routes]
+        return all(map(_read, [*files, *map(self._layout.endpoints, self._on_file())]))
+
     def step(self, split: Split, replicas: Replicas) -> str:
         """Take one step and return what is still missing, in words; nothing when Envoy runs all of it.
 
@@ -66,11 +71,8 @@ class Convergence:
 
     def _on_file(self) -> set[str]:
         """Return the revisions that have a cluster, from the file: the agent's memory may be younger than Envoy's."""
-        try:
-            resources = json.loads(self._layout.clusters.read_text())["resources"]
-        except FileNotFoundError:
-            return set()
-        return {cluster["eds_cluster_config"]["service_name"] for cluster in resources}
+        content = _read(self._layout.clusters) or {"resources": []}
+        return {cluster["eds_cluster_config"]["service_name"] for cluster in content["resources"]}
 
     def _write_endpoints(self, revisions: list[str], replicas: Replicas) -> None:
         for revision in revisions:
@@ -110,10 +112,19 @@ def _missing_replicas(split: Split, replicas: Replicas, running: Running) -> str
     return ""
 
 
+def _read(path: Path) -> envoy.Json | None:
+    """Return the content of a file; None where it is not there or, after a fault of the disk, is no JSON."""
+    try:
+        content: envoy.Json = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return content
+
+
 def _swap(path: Path, content: envoy.Json) -> None:
     """Replace a file in one instant; Envoy reads it again when something is renamed onto it, so an equal one is left alone."""
     text = json.dumps(content, separators=(",", ":"))
-    if path.exists() and path.read_text() == text:
+    if path.exists() and path.read_bytes() == text.encode():
         return
     draft = path.with_suffix(".draft")
     draft.write_text(text)
