@@ -99,6 +99,7 @@ def test_an_object_that_belongs_to_nobody_wakes_nobody(desk: Desk) -> None:
     assert desk.woken() == []
 
 
+@pytest.mark.reliability(trouble="watch gap", stage="any", outcome="a lost deletion is found by the audit")
 def test_the_audit_wakes_what_was_missed_and_ghosts_but_not_the_rest(desk: Desk) -> None:
     missed, ghost = Key("ModelDeployment", "shop", "missed"), Key("ModelDeployment", "shop", "ghost")
     for key in (KEY, ghost):

@@ -139,6 +139,7 @@ def test_it_is_healthy_while_it_stops_and_not_when_a_worker_died(scene: Scene, w
     assert process.unhealthy() is None
 
 
+@pytest.mark.reliability(trouble="watch gap", stage="any", outcome="found by the audit")
 def test_the_audit_finds_what_no_event_told(
     scene: Scene, deployment: Deployment, watching: Callable[..., None]
 ) -> None:

@@ -61,6 +61,7 @@ def test_children_of_an_object_that_is_being_deleted_are_not_created_again(
 
 
 @pytest.mark.parametrize("call", [GET_IT, GET_CHILD, APPLY, SAVE])
+@pytest.mark.reliability(trouble="API server away at any call", stage="any", outcome="costs the round")
 def test_an_api_server_that_is_away_at_any_call_costs_only_the_round(
     scene: Scene, deployment: Deployment, key: Key, call: int
 ) -> None:

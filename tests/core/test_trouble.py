@@ -48,6 +48,7 @@ def test_a_revision_leaves_only_when_every_router_has_let_go_of_it(cluster: Clus
     assert set(cluster.models()) == {cluster.revision("2")}
 
 
+@pytest.mark.reliability(trouble="status lost", stage="Preparing", outcome="built anew from the world")
 def test_a_lost_status_is_built_anew_from_the_world_without_moving_traffic_to_the_candidate(cluster: Cluster) -> None:
     cluster.apply(a_spec("2"))
     cluster.run(2000, until=lambda it: it.weights().get(it.revision("2")) == 10)
@@ -62,6 +63,7 @@ def test_a_lost_status_is_built_anew_from_the_world_without_moving_traffic_to_th
     assert cluster.state().history[0].outcome is Outcome.PROMOTED
 
 
+@pytest.mark.reliability(trouble="split spoilt", stage="Stable", outcome="written anew")
 def test_a_spoilt_split_is_written_anew_with_a_higher_generation(cluster: Cluster) -> None:
     before = cluster.split()
     assert before is not None
@@ -121,6 +123,7 @@ def test_another_sticky_header_in_the_middle_begins_the_step_anew(cluster: Clust
     assert cluster.state().history[0].outcome is Outcome.PROMOTED
 
 
+@pytest.mark.reliability(trouble="split forged", stage="Analysing", outcome="taken back")
 def test_a_weight_that_somebody_else_wrote_is_taken_back(cluster: Cluster) -> None:
     cluster.apply(a_spec("2"))
     cluster.run(until=lambda it: it.state().stage is Stage.ANALYSING)
@@ -207,6 +210,7 @@ def test_children_of_an_earlier_model_deployment_of_the_same_name_are_not_taken_
 
 
 @pytest.mark.parametrize("kind", ["ServiceAccount", "Role", "RoleBinding", "PodDisruptionBudget"])
+@pytest.mark.reliability(trouble="child deleted by hand", stage="Analysing", outcome="comes back")
 def test_what_the_routers_pods_cannot_start_without_comes_back_in_the_middle_of_a_rollout(
     cluster: Cluster, kind: str
 ) -> None:

@@ -119,6 +119,7 @@ def test_the_log_shows_no_stack(shop: Shop) -> None:
 @pytest.mark.parametrize(
     "what", ["configmap/{}-router", "configmap/{}-router-acks", "service/{}", "service/{}-stable", "deployment/{}-router"]
 )  # fmt: skip
+@pytest.mark.reliability(trouble="child deleted by hand", stage="Initialising", outcome="comes back")
 def test_a_child_that_somebody_deletes_comes_back_soon(shop: Shop, what: str) -> None:
     apply(shop, manifest(BESIDE))
     child = what.format(BESIDE)
