@@ -24,7 +24,7 @@ from assay.api.modeldeployment import Stage
 from assay.app.metrics import METRICS
 from assay.app.settings import PREFIX, Settings
 from assay.core import conditions, names
-from assay.core.permissions import PERMISSIONS
+from assay.core.permissions import LEASE_PERMISSION, PERMISSIONS
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests run this file by its path
 import reliability
@@ -213,7 +213,7 @@ def settings_page() -> str:
     rows = []
     for one in fields(Settings):
         option = "--" + (one.name.removesuffix("s") if one.default == () else one.name).replace("_", "-")
-        default = f"`{one.default}`" if one.default != () else ""
+        default = f"`{one.default}`" if one.default not in ((), "") else ""
         rows.append((f"`{option}`", f"`{PREFIX}{one.name.upper()}`", default, str(one.metadata["help"])))
     return page("Settings of the operator", table(("option of `assay run`", "environment", "default", "meaning"), rows))
 
@@ -242,8 +242,12 @@ def chart_page() -> str:
 
 def permissions_page() -> str:
     """Say what the operator may do in a cluster."""
-    rows = [(f"`{one.group or 'core'}`", f"`{one.resource}`", ", ".join(one.verbs), one.reason) for one in PERMISSIONS]
-    return page("Rights of the operator", table(("group", "resource", "verbs", "to"), rows))
+    rows = [
+        (f"`{one.group or 'core'}`", f"`{one.resource}`", ", ".join(one.verbs), one.reason)
+        for one in (*PERMISSIONS, LEASE_PERMISSION)
+    ]
+    told = f"The right to `{LEASE_PERMISSION.resource}` holds in the operator's own namespace and nowhere else.\n"
+    return page("Rights of the operator", table(("group", "resource", "verbs", "to"), rows), told)
 
 
 def main() -> None:

@@ -147,7 +147,7 @@ def test_the_audit_finds_what_no_event_told(
 
     async def watch() -> None:
         scene.cluster.create(deployment())
-        assert await process._listed()
+        await process._audited()
         await until(lambda: scene.status.stage is Stage.STABLE)
 
     watching(watch)

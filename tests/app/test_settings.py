@@ -35,6 +35,7 @@ def test_the_environment_overrides_defaults_and_options_override_both() -> None:
         ("ASSAY_PROMETHEUS_INTERVAL", "nan", "ASSAY_PROMETHEUS_INTERVAL must lie between 0 and 3600, not be nan."),
         ("ASSAY_LOG_LEVEL", "loud", "ASSAY_LOG_LEVEL must be one of debug, info, warning, error."),
         ("ASSAY_LOG_FORMAT", "xml", "ASSAY_LOG_FORMAT must be one of text, json."),
+        ("ASSAY_LEASE", "assay", "ASSAY_LEASE must be namespace/name, both as Kubernetes names, not 'assay'."),
     ],
 )
 def test_a_value_out_of_bounds_is_refused_by_its_name(name: str, value: str, sentence: str) -> None:

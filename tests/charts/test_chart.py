@@ -17,11 +17,13 @@ from assay.api.intent import Intent
 from assay.app.metrics import METRICS
 from assay.app.settings import PREFIX, Settings
 from assay.core import names
-from assay.core.permissions import PERMISSIONS
+from assay.core.permissions import LEASE_PERMISSION, PERMISSIONS
 
 CHART = Path(__file__).parents[2] / "charts" / "assay"
-SWITCHES = {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True},
-            "intentPolicy": {"enabled": True}}  # fmt: skip
+SWITCHES = {
+    "replicas": 2,
+    **{name: {"enabled": True} for name in ("serviceMonitor", "podMonitor", "prometheusRule", "intentPolicy")},
+}
 POLICY = "ValidatingAdmissionPolicy"
 
 Manifest: TypeAlias = dict[str, Any]
@@ -63,13 +65,16 @@ def test_the_chart_is_of_this_version() -> None:
 
 
 def test_by_default_it_installs_the_operator_and_nothing_that_needs_other_crds(render: Render) -> None:
-    assert kinds(render()) == ["ClusterRole", "ClusterRoleBinding", "Deployment", "Service", "ServiceAccount"]
+    assert kinds(render()) == [
+        *("ClusterRole", "ClusterRoleBinding", "Deployment", "Role", "RoleBinding", "Service", "ServiceAccount")
+    ]
 
 
 def test_every_switch_adds_its_own_object(render: Render) -> None:
     added = set(kinds(render(**SWITCHES))) - set(kinds(render()))
 
-    assert added == {"ServiceMonitor", "PodMonitor", "PrometheusRule", POLICY, f"{POLICY}Binding"}
+    ours = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "PodDisruptionBudget"}
+    assert added == {*ours, POLICY, f"{POLICY}Binding"}
 
 
 def test_the_role_grants_exactly_the_declared_permissions(render: Render) -> None:
@@ -119,7 +124,7 @@ def test_the_operator_can_neither_read_secrets_nor_give_itself_more_rights(rende
 
 def test_with_namespaces_its_rights_end_there(render: Render) -> None:
     manifests = render(namespaces=["shop", "bank"])
-    bindings = [one for one in manifests if one["kind"] == "RoleBinding"]
+    bindings = [one for one in manifests if one["kind"] == "RoleBinding" and one["roleRef"]["kind"] == "ClusterRole"]
 
     assert "ClusterRoleBinding" not in kinds(manifests)
     assert sorted(one["metadata"]["namespace"] for one in bindings) == ["bank", "shop"]
@@ -140,7 +145,7 @@ def pod(manifests: list[Manifest]) -> Manifest:
 
 def environment(manifests: list[Manifest]) -> dict[str, str]:
     (container,) = pod(manifests)["containers"]
-    return {one["name"]: one["value"] for one in container["env"]}
+    return {one["name"]: one["value"] for one in container["env"] if "value" in one}
 
 
 def test_the_pod_meets_the_restricted_pod_security_standard(render: Render) -> None:
@@ -197,10 +202,36 @@ def test_whoever_manages_definitions_or_rights_by_hand_gets_no_job(hooks: Render
     assert hooks(**values) == []
 
 
-def test_there_is_never_a_second_operator(render: Render) -> None:
-    spec = only(render(), "Deployment")["spec"]
+def test_a_new_operator_stands_by_before_the_old_one_goes(render: Render) -> None:
+    manifests = render()
+    spec = only(manifests, "Deployment")["spec"]
+    (identity,) = (one for one in pod(manifests)["containers"][0]["env"] if one["name"] == "ASSAY_IDENTITY")
 
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert spec["replicas"] == 1
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    assert identity["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+
+
+def test_the_right_to_the_lease_is_for_this_lease_in_the_operators_namespace(render: Render) -> None:
+    manifests = render()
+    role, binding = only(manifests, "Role"), only(manifests, "RoleBinding")
+    namespace, name = environment(manifests)["ASSAY_LEASE"].split("/")
+
+    assert namespace == "assay-system"
+    assert granted(role) == {(LEASE_PERMISSION.group, LEASE_PERMISSION.resource): set(LEASE_PERMISSION.verbs)}
+    for rule in role["rules"]:
+        assert rule.get("resourceNames") == ([name] if rule["verbs"] != ["create"] else None)
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert ("coordination.k8s.io", "leases") not in granted(only(manifests, "ClusterRole"))
+
+
+def test_several_operators_are_not_evicted_at_once(render: Render) -> None:
+    manifests = render(replicas=2)
+
+    assert only(manifests, "Deployment")["spec"]["replicas"] == 2
+    budget = only(manifests, "PodDisruptionBudget")["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert budget["selector"] == only(manifests, "Deployment")["spec"]["selector"]
 
 
 def test_what_the_chart_sets_are_settings_of_the_operator_and_what_it_leaves_are_the_same_defaults(
@@ -211,7 +242,7 @@ def test_what_the_chart_sets_are_settings_of_the_operator_and_what_it_leaves_are
 
     assert set(given) <= set(defaults)
     settings = Settings.from_env(environment(render()))
-    assert settings == Settings(log_format="json")
+    assert settings == Settings(log_format="json", lease="assay-system/assay")
 
 
 def test_values_reach_the_operator(render: Render) -> None:
@@ -230,7 +261,7 @@ def test_values_reach_the_operator(render: Render) -> None:
         ({"logFormat": "xml"}, "logFormat"),
         ({"prometheusUrl": "prometheus:9090"}, "prometheusUrl"),
         ({"workers": 0}, "workers"),
-        ({"replicas": 2}, "replicas"),
+        ({"replicas": 0}, "replicas"),
         ({"image": {"tags": "1"}}, "tags"),
         ({"namespaces": ["No Namespace"]}, "namespaces"),
     ],

@@ -73,8 +73,9 @@ class Place:
 class Operator:
     """`assay run` outside the cluster, with the sandbox's kubeconfig."""
 
-    def __init__(self, place: Place, folder: Path) -> None:
+    def __init__(self, place: Place, folder: Path, **env: str) -> None:
         self._place = place
+        self._env = env
         self._log = folder / "operator.log"
         self.process = self.start()
 
@@ -86,6 +87,7 @@ class Operator:
             "ASSAY_HTTP_PORT": "0",
             "ASSAY_PROMETHEUS_URL": "http://127.0.0.1:1",
             "ASSAY_ROUTER_IMAGE": NOWHERE,
+            **self._env,
         }
         self._log.write_text("")
         with self._log.open("a") as log:

@@ -56,6 +56,7 @@ def test_a_reader_installs_releases_upgrades_and_removes(reader: dict[str, str])
     upgrade, events, by_hand, by_program, back = commands("docs/how-to/upgrade.md")
     resource, *others = blocks("docs/how-to/release-a-model.md", "yaml")
     get, describe, wait = commands("docs/how-to/release-a-model.md")
+    two_operators, get_lease = commands("docs/how-to/run-two-operators.md")
 
     say(reader, *install, "--wait")
     for other in others:
@@ -70,6 +71,8 @@ def test_a_reader_installs_releases_upgrades_and_removes(reader: dict[str, str])
     say(reader, *upgrade, "--wait")
     assert "assay-crds" in say(reader, *events)
     say(reader, *back)
+    say(reader, *two_operators, "--wait")
+    assert re.search(r"^assay +assay-\S+", say(reader, *get_lease), re.MULTILINE), "the Lease names a pod"
     say(reader, "kubectl", "delete", "mdep", "--all")
     say(reader, *uninstall)
 

@@ -40,9 +40,10 @@ class Endpoint:
 class ApiServer:
     """The API server that a client is set up for; one instance serves all threads."""
 
-    def __init__(self, api: client.ApiClient, on_call: OnCall) -> None:
+    def __init__(self, api: client.ApiClient, on_call: OnCall, timeout: float = TIMEOUT_SECONDS) -> None:
         self._api = api
         self._on_call = on_call
+        self._timeout = timeout
 
     def call(
         self,
@@ -59,7 +60,7 @@ class ApiServer:
         method, code = _METHODS[verb], "error"
         try:
             self._api.update_params_for_auth(headers, [], ["BearerToken"], about.path, method, body)
-            reply = self._api.call_api(method, url, headers, body, _request_timeout=TIMEOUT_SECONDS)
+            reply = self._api.call_api(method, url, headers, body, _request_timeout=self._timeout)
             data = reply.read()  # type: ignore[no-untyped-call]
             code = str(reply.status)
             answer = json.loads(data) if data else {}

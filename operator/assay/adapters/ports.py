@@ -55,3 +55,13 @@ class Metrics(Protocol):
 
     def series(self, query: Query, namespace: str, deployment: str) -> tuple[Series, ...] | Missing:
         """Return the raw samples of one ModelDeployment's pods; empty where there are none."""
+
+
+class LeaseStore(Protocol):
+    """One Lease (`coordination.k8s.io/v1`), as plain JSON. Both methods may raise `ApiUnavailable` or `Forbidden`."""
+
+    def read(self) -> Manifest | None:
+        """Return the Lease as it is now, or None where there is none."""
+
+    def write(self, manifest: Manifest) -> None:
+        """Replace the Lease that was read, or create it where none was; `Conflict` where it is no longer so."""

@@ -70,7 +70,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     for one in reversed(fields(Settings)):
         choices = get_args(one.type) if get_origin(one.type) is Literal else ()
         many = one.default == ()
-        shown = f" [default: {one.default}]" if one.default != () else ""
+        shown = f" [default: {one.default}]" if one.default not in ((), "") else ""
         command = click.option(
             f"--{one.name.removesuffix('s') if many else one.name}".replace("_", "-"),
             one.name,

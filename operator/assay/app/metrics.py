@@ -29,6 +29,7 @@ class Metric:
 
 METRICS = (
     Metric("assay_operator_info", "gauge", ("version",), "1, with the operator's version."),
+    Metric("assay_operator_leader", "gauge", (), "1 while this operator works, 0 while it stands by."),
     Metric("assay_operator_queue_depth", "gauge", (), "Objects that are due and wait for a worker."),
     Metric("assay_operator_queue_lag_seconds", "gauge", (), "How long the oldest due object has been waiting."),
     Metric("assay_operator_queue_keys", "gauge", (), "Objects that the operator looks after."),
@@ -61,6 +62,7 @@ class Instruments:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._gauge("assay_operator_info").labels(__version__).set(1)
+        self._leader = self._gauge("assay_operator_leader")
         self._depth = self._gauge("assay_operator_queue_depth")
         self._lag = self._gauge("assay_operator_queue_lag_seconds")
         self._keys = self._gauge("assay_operator_queue_keys")
@@ -77,6 +79,10 @@ class Instruments:
         self._depth.set_function(depth)
         self._lag.set_function(lag)
         self._keys.set_function(keys)
+
+    def leads(self) -> None:
+        """Tell that this operator works."""
+        self._leader.set(1)
 
     def round(self, kind: str, outcome: str, seconds: float) -> None:
         """Count a round."""

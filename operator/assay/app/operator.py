@@ -6,9 +6,13 @@ it writes nothing to any object.
 
 import asyncio
 import logging
+import os
+import secrets
 import signal
+import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -18,11 +22,13 @@ import kopf
 from kopf._core.engines.peering import Identity
 
 from assay.adapters.kube import KubeCluster, connect
+from assay.adapters.lease import KubeLease
 from assay.adapters.ports import Cluster
 from assay.adapters.prometheus import PrometheusMetrics
 from assay.api.served import outdated
 from assay.app.inbox import Inbox
 from assay.app.kinds import Key, Kind, kinds
+from assay.app.lease import Lease
 from assay.app.metrics import Instruments
 from assay.app.probes import Probes, Pulse
 from assay.app.queue import Workers, WorkQueue
@@ -51,7 +57,7 @@ async def run(settings: Settings) -> None:
     sys.setrecursionlimit(4 * LEVELS)
     threading.stack_size(STACK_BYTES)
     instruments = Instruments()
-    api = connect(threads=settings.workers + 2)
+    api = connect(threads=settings.workers + 3)
     metrics = PrometheusMetrics(
         settings.prometheus_url,
         interval=settings.prometheus_interval,
@@ -65,8 +71,13 @@ async def run(settings: Settings) -> None:
         instruments=instruments,
         now=lambda: datetime.now(UTC),  # noqa: TID251 - here the clock comes in
     )
+    lease = None
+    if settings.lease:
+        identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
+        store = KubeLease(api, instruments.api_call, *settings.lease.split("/"))
+        lease = Lease(store, identity, world.now)
     try:
-        await Process(settings, world).run()
+        await Process(settings, world, lease).run()
     finally:
         metrics.close()
         api.close()  # type: ignore[no-untyped-call]
@@ -75,15 +86,28 @@ async def run(settings: Settings) -> None:
 class Process:
     """The running operator."""
 
-    def __init__(self, settings: Settings, world: World) -> None:
+    def __init__(
+        self, settings: Settings, world: World, lease: Lease | None = None, end: Callable[[int], object] = os._exit
+    ) -> None:
+        """Prepare.
+
+        Args:
+            settings: What the administrator has set.
+            world: What the rounds touch.
+            lease: What must be held to work; None for an operator that is alone.
+            end: Ends the process at once, whatever its threads are at.
+        """
         self._settings = settings
         self._world = world
+        self._lease = lease
+        self._end = end
         self._queue: WorkQueue[Key] = WorkQueue()
         self._inbox = Inbox(self._queue, world.instruments)
         self._workers = Workers(self._queue, partial(reconcile, world=world), settings.workers)
         self._pulse = Pulse()
-        self._ready = False
-        self._trouble = "Has not seen the cluster yet."
+        self._stop = asyncio.Event()
+        self._missing: str | None = "Has not seen the cluster yet."
+        self._working = False
         self._stopping = False
         world.instruments.watch_queue(lambda: len(self._queue), self._queue.lag, lambda: len(self._queue.known()))
 
@@ -94,9 +118,11 @@ class Process:
         with Probes(address, healthy=self.unhealthy, ready=self.unready, page=page) as probes:
             log.info("Started with %d workers; probes and metrics on port %d", self._settings.workers, probes.port)
             background = [asyncio.create_task(self._beat())]
-            self._workers.start()
             try:
-                if await self._sees_the_cluster():
+                if await self._sees_the_cluster() and await self._leads():
+                    self._workers.start()
+                    self._working = True
+                    self._world.instruments.leads()
                     background.append(asyncio.create_task(self._audit()))
                     await self._watch()
             finally:
@@ -104,22 +130,19 @@ class Process:
                 for task in background:
                     task.cancel()
                 await asyncio.gather(*background, return_exceptions=True)
-                ended = await asyncio.to_thread(self._workers.stop, STOP_SECONDS)
-                log.info("Stopped%s", "" if ended else ", and left a worker behind in a call that did not end")
+                await asyncio.to_thread(self._rest)
 
     def unhealthy(self) -> str | None:
         """Return why the process should be restarted, or None."""
         if self._pulse.still():
             return "The event loop does not turn."
-        if not self._stopping and not self._workers.alive():
+        if self._working and not self._stopping and not self._workers.alive():
             return "A worker died."
         return None
 
     def unready(self) -> str | None:
-        """Return why the process does not do its work (yet), or None."""
-        if self._stopping:
-            return "Stopping."
-        return None if self._ready else self._trouble
+        """Return why the process neither works nor stands by (yet), or None."""
+        return "Stopping." if self._stopping else self._missing
 
     async def _watch(self) -> None:
         registry, options = kopf.OperatorRegistry(), kopf.OperatorSettings()
@@ -139,16 +162,49 @@ class Process:
 
     async def _sees_the_cluster(self) -> bool:
         """Wait until everything can be listed, for kopf looks for our kinds once, when it starts; False on a signal."""
-        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             # As a container's first process we would not even die of a signal that nobody handles.
-            loop.add_signal_handler(number, stop.set)
-        while not stop.is_set() and not (await self._fits() and await self._listed()):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(START_SECONDS):
-                    await stop.wait()
-        self._ready = not stop.is_set()
-        return self._ready
+            loop.add_signal_handler(number, self._stop.set)
+        while not self._stop.is_set() and not (await self._fits() and await self._listed() is not None):
+            await self._pause(START_SECONDS)
+        return not self._stop.is_set()
+
+    async def _leads(self) -> bool:
+        """Stand by until this process holds the lease; False on a signal."""
+        while self._lease is not None and not self._stop.is_set():
+            before = self._lease.holder
+            try:
+                if await asyncio.to_thread(self._lease.attempt):
+                    log.info("Holds the lease")
+                    self._lease.keep(self._lost)
+                    break
+                self._missing = None
+                if self._lease.holder != before:
+                    log.info("Stands by: %s holds the lease", self._lease.holder)
+            except AssayError as error:
+                self._missing = f"Could not ask for the lease: {error}"
+                log.warning("%s", self._missing)
+            await self._pause(self._lease.terms.retry)
+        self._missing = None
+        return not self._stop.is_set()
+
+    def _lost(self, why: str) -> None:
+        """End the process, for another may be at work already; whoever started it starts it again, to stand by."""
+        log.error("%s The process ends.", why)
+        self._end(1)
+
+    def _rest(self) -> None:
+        """Let the workers end the rounds they are at, then let another operator have the lease."""
+        ended = not self._working or self._workers.stop(STOP_SECONDS)
+        if ended and self._lease is not None:
+            self._lease.release()
+        log.info("Stopped%s", "" if ended else ", and left a worker behind in a call that did not end")
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
 
     async def _fits(self) -> bool:
         """Return whether the API server would keep all that we write; evidence that it drops would be lost unseen."""
@@ -156,26 +212,31 @@ class Process:
             trouble = outdated(await asyncio.to_thread(self._world.cluster.schemas))
         except AssayError as error:
             trouble = f"Could not see the cluster: {error}"
-        if trouble is not None and trouble != self._trouble:
+        if trouble is not None and trouble != self._missing:
             log.warning("%s", trouble)
-        self._trouble = trouble or "Has not seen the cluster yet."
+        self._missing = trouble or "Has not seen the cluster yet."
         return trouble is None
 
     async def _audit(self) -> None:
-        """List everything every few minutes: a deletion lost in a gap of the watch would leave a ghost for ever."""
+        """List everything now and every few minutes: a deletion lost in a gap of the watch would leave a ghost for ever."""
         while True:
+            await self._audited()
             await asyncio.sleep(self._settings.audit_seconds)
-            await self._listed()
 
-    async def _listed(self) -> bool:
+    async def _audited(self) -> None:
+        for kind, keys in (await self._listed() or {}).items():
+            self._inbox.audited(self._world.kinds[kind], keys)
+
+    async def _listed(self) -> dict[str, set[Key]] | None:
+        """Return the keys of everything by kind, or None where it could not be listed."""
         try:
-            for kind in self._world.kinds.values():
-                keys = await asyncio.to_thread(list_keys, self._world.cluster, kind, self._settings.namespaces)
-                self._inbox.audited(kind, keys)
+            return {
+                kind.name: await asyncio.to_thread(list_keys, self._world.cluster, kind, self._settings.namespaces)
+                for kind in self._world.kinds.values()
+            }
         except AssayError as error:
             log.warning("Could not see the cluster: %s", error)
-            return False
-        return True
+            return None
 
 
 def list_keys(cluster: Cluster, kind: Kind, namespaces: tuple[str, ...]) -> set[Key]:

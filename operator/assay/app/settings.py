@@ -1,6 +1,7 @@
 """What may an administrator set?"""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, get_args
@@ -12,6 +13,8 @@ LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 PREFIX = "ASSAY_"
+
+LEASE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 def _help(text: str) -> dict[str, str]:
@@ -40,6 +43,18 @@ class Settings:
     audit_seconds: float = field(
         default=300.0, metadata=_help("Seconds between two listings of all, which find what a lost event hid.")
     )
+    lease: str = field(
+        default="",
+        metadata=_help(
+            "Namespace and name, as namespace/name, of the Lease that one of several operators holds while it works; empty for an operator that is alone."
+        ),
+    )
+    identity: str = field(
+        default="",
+        metadata=_help(
+            "Name under which it holds the Lease, another for each process; empty for the host's name and a random part."
+        ),
+    )
     http_host: str = field(default="0.0.0.0", metadata=_help("Address that answers probes and scrapes."))  # noqa: S104 - from outside the pod
     http_port: int = field(
         default=8080, metadata=_help("Port of /healthz, /readyz and /metrics; 0 for any that is free.")
@@ -55,6 +70,8 @@ class Settings:
         for name, choices in (("log_format", get_args(LogFormat)), ("log_level", get_args(LogLevel))):
             if getattr(self, name) not in choices:
                 raise InvalidSpec(f"{PREFIX}{name.upper()} must be one of {', '.join(choices)}.")
+        if self.lease and not LEASE.fullmatch(self.lease):
+            raise InvalidSpec(f"{PREFIX}LEASE must be namespace/name, both as Kubernetes names, not {self.lease!r}.")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ, **given: object) -> "Settings":

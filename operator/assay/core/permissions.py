@@ -7,7 +7,7 @@ from assay.api.base import GROUP
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Some verbs on one resource, in every namespace that the operator looks after."""
+    """Some verbs on one resource."""
 
     group: str
     resource: str
@@ -41,4 +41,9 @@ PERMISSIONS = (
     Permission("rbac.authorization.k8s.io", "rolebindings", APPLY, "give each router its least rights"),
     Permission("events.k8s.io", "events", ("create",), "tell people what was decided"),
 )
-"""Everything the operator may do. It cannot read Secrets, and what it grants to routers it must hold itself."""
+"""Everything the operator may do in the namespaces that it looks after. It cannot read Secrets, and what it grants to routers it must hold itself."""
+
+LEASE_PERMISSION = Permission(
+    "coordination.k8s.io", "leases", ("get", "update", "create"), "hold the Lease, so that one operator works at a time"
+)
+"""What it may do in its own namespace besides; all but `create` for this one Lease."""
