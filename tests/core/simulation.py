@@ -281,7 +281,8 @@ class Cluster:
         self.objects.get(("ConfigMap", f"{NAME}-router-acks"), {}).get("data", {}).pop(name, None)
 
     def routers(self) -> list[str]:
-        return [name for kind, name in self.objects if kind == "Pod"]
+        pods = {name: one for (kind, name), one in self.objects.items() if kind == "Pod"}
+        return [name for name, one in pods.items() if COMPONENT_LABEL in one["metadata"]["labels"]]
 
     def _acknowledge(self) -> None:
         split, acks = self.split(), self.objects.get(("ConfigMap", f"{NAME}-router-acks"))

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from assay.api.base import Verdict
+from assay.api.base import ConditionStatus, Verdict
 from assay.api.modeldeployment import CandidateStatus, IntentName, ModelDeploymentStatus, NoDataPolicy, Outcome, Stage
 from assay.core import canary, checks, intent
-from assay.core.conditions import Problem, Reason
+from assay.core.conditions import Problem, Reason, Type
 from assay.core.decision import Note
 from assay.core.looking import looked
 from assay.core.plan import CALM, SOON, Plan, candidate_of, entered, kept_weights, not_ready, stable_of
 from assay.core.sentences import sentence
 from assay.core.times import moment, since
-from assay.core.turns import aborted, turned_back
+from assay.core.turns import aborted, crashed_back, superseded, turned_back
 from assay.core.world import World, pods_for
 
 
@@ -241,12 +241,9 @@ def _time_left(world: World, candidate: CandidateStatus) -> float:
 
 def _turn(world: World, status: ModelDeploymentStatus, candidate: CandidateStatus) -> Plan | None:
     """Return the plan that takes a direction at once, where a person or the evidence demands it; the first of these."""
-    turn = aborted(world, status)
+    turn = aborted(world, status) or superseded(world, status) or crashed_back(world, status)
     if turn is not None:
         return turn
-    if world.revision != candidate.revision:
-        why = f"Revision {world.revision} is in spec now, in place of {candidate.revision}."
-        return turned_back(world, status, Outcome.SUPERSEDED, why)
     analysis = world.resource.spec.analysis
     least = canary.worst(world.resource.spec, status.checks)
     if least is not None and least.verdict is Verdict.FAIL:
@@ -264,13 +261,20 @@ def _turn_when_late(world: World, status: ModelDeploymentStatus, candidate: Cand
     analysis = world.resource.spec.analysis
     least = canary.worst(world.resource.spec, status.checks)
     if candidate.step == 0 and candidate.step_start_time is None and world.weight(candidate.revision) == 0:
-        stuck = world.stuck(candidate.revision)
-        why = f"Its pods did not become ready within {analysis.deadline_seconds} s. {stuck}".strip()
+        cause = world.stuck(candidate.revision) or _refusal(status)
+        why = f"Its pods did not become ready within {analysis.deadline_seconds} s. {sentence(cause) if cause else ''}".strip()
         return turned_back(world, status, Outcome.ROLLED_BACK, why)
     if analysis.on_deadline is NoDataPolicy.ROLLBACK:
         why = f"Nothing was decided within {analysis.deadline_seconds} s, and onDeadline is Rollback."
         return turned_back(world, status, Outcome.ROLLED_BACK, why, least.name if least else "")
     return None
+
+
+def _refusal(status: ModelDeploymentStatus) -> str:
+    """Return what the API server said of the children that were to be made, as the last round put it on record."""
+    refused = (Reason.INVALID_SPEC, Reason.FORBIDDEN)
+    found = (one for one in status.conditions if one.type == Type.STALLED and one.reason in refused)
+    return next((one.message for one in found if one.status is ConditionStatus.TRUE), "")
 
 
 def _again_in(world: World, status: ModelDeploymentStatus) -> float:

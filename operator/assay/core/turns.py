@@ -56,6 +56,21 @@ def aborted(world: World, status: ModelDeploymentStatus) -> Plan | None:
     return intent.acted(world, plan, IntentName.ABORT, candidate.revision, done)
 
 
+def superseded(world: World, status: ModelDeploymentStatus) -> Plan | None:
+    """Return the plan that turns back because spec asks for another revision, or None."""
+    candidate = candidate_of(status)
+    if world.revision == candidate.revision:
+        return None
+    why = f"Revision {world.revision} is in spec now, in place of {candidate.revision}."
+    return turned_back(world, status, Outcome.SUPERSEDED, why)
+
+
+def crashed_back(world: World, status: ModelDeploymentStatus) -> Plan | None:
+    """Return the plan that turns back because a container of the candidate keeps ending, whatever was measured; or None."""
+    ends = world.ends()
+    return turned_back(world, status, Outcome.ROLLED_BACK, ends) if ends else None
+
+
 def rolling_back(world: World) -> Plan:
     """Give stable all traffic back, as fast as it can carry it, and end when every router has let go."""
     candidate, stable = candidate_of(world.status), stable_of(world)
@@ -126,6 +141,9 @@ def promoting(world: World) -> Plan:
         return _promoted(world, plan, candidate)
     if ready >= world.replicas:
         return plan.to(weights=((revision, 100), (stable, 0)))
+    crashed = crashed_back(world, world.status)
+    if crashed is not None:
+        return crashed
     late = since(world.status.decision_time, world.now) >= world.resource.spec.analysis.deadline_seconds
     if late:
         why = f"Only {ready} of {world.replicas} pods became ready to take all traffic. {world.stuck(revision)}"

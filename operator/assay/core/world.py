@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from assay.api.base import Manifest
 from assay.api.modeldeployment import CandidateStatus, ModelDeployment, ModelDeploymentStatus, Stage
-from assay.core import history, measures, revisions
+from assay.core import history, measures, pods, revisions
 from assay.core.decision import Listing, Needs, Query, Seen
 from assay.core.names import (
     ACKS_CONFIG_MAP,
@@ -44,7 +44,7 @@ def needs(resource: ModelDeployment, now: datetime) -> Needs:
             _listing("v1", "ConfigMap", name),
             _listing(revisions.API_VERSION, revisions.KIND, name),
             _listing("v1", "Pod", name, (COMPONENT_LABEL, "router")),
-            *_coming(resource),
+            *_tried(resource, now),
         ),
         queries=_queries(resource, now),
     )
@@ -55,26 +55,30 @@ def _listing(api_version: str, kind: str, name: str, more: tuple[str, str] | Non
     return Listing(api_version, kind, (wanted,) if more is None else (wanted, more))
 
 
-def _coming(resource: ModelDeployment) -> tuple[Listing, ...]:
-    """Return the listing of the pods that are waited for; of all pods only these have something to tell."""
+def _tried(resource: ModelDeployment, now: datetime) -> tuple[Listing, ...]:
+    """Return the listing of the pods that are waited for or judged; of all pods only these have something to tell."""
     status = resource.status
-    if status.stage not in COMING:
+    if status.stage not in COMING and not _look_is_due(resource, now):
         return ()
     revision = status.candidate.revision if status.candidate else revisions.revision_of(resource.spec)
     return (_listing("v1", "Pod", resource.metadata["name"], (REVISION_LABEL, revision)),)
 
 
 def _queries(resource: ModelDeployment, now: datetime) -> tuple[Query, ...]:
-    """Return the queries where a look is due; more looks would be sound, but would be missed where scrapes are rarer."""
-    status = resource.status
-    if status.stage not in JUDGED or status.candidate is None:
-        return ()
-    last = status.candidate.look_time
-    if last is not None and since(last, now) < resource.spec.analysis.interval_seconds - SLACK_SECONDS:
+    if not _look_is_due(resource, now):
         return ()
     analysis = resource.spec.analysis
-    before = measures.queries(history.unmeasured(analysis, status.checks), history=True)
+    before = measures.queries(history.unmeasured(analysis, resource.status.checks), history=True)
     return (*measures.queries(analysis.checks), *before)
+
+
+def _look_is_due(resource: ModelDeployment, now: datetime) -> bool:
+    """Return whether the checks are to be looked at; more looks would be sound, but would be missed where scrapes are rarer."""
+    status = resource.status
+    if status.stage not in JUDGED or status.candidate is None:
+        return False
+    last = status.candidate.look_time
+    return last is None or since(last, now) >= resource.spec.analysis.interval_seconds - SLACK_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,22 +159,17 @@ class World:
 
     def stuck(self, revision: str) -> str:
         """Return what Kubernetes says of pods that do not come up, or an empty string."""
-        pods = (one for one in _all(self.seen, "Pod") if _label(one, REVISION_LABEL) == revision)
-        return next((said for pod in pods if (said := _waits_for(pod))), "") or self.late(revision)
+        return next((said for pod in self._pods(revision) if (said := pods.waits_for(pod))), "") or self.late(revision)
 
+    def ends(self) -> str:
+        """Return which container of the candidate keeps ending, or an empty string."""
+        if self.candidate is None:
+            return ""
+        revision = self.candidate.revision
+        return pods.keeps_ending(revision, self._pods(revision), parsed(self.candidate.start_time))
 
-def _waits_for(pod: Manifest) -> str:
-    """Return what a pod waits for, in the kubelet's or the scheduler's words."""
-    status = pod.get("status") or {}
-    for container in (*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])):
-        waiting = (container.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
-            told = f": {waiting['message']}" if waiting.get("message") else ""
-            return f"container {container.get('name')} is waiting, {waiting['reason']}{told}"
-    for condition in status.get("conditions") or []:
-        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return f"a pod cannot be scheduled: {condition.get('message', '')}"
-    return ""
+    def _pods(self, revision: str) -> list[Manifest]:
+        return [one for one in _all(self.seen, "Pod") if _label(one, REVISION_LABEL) == revision]
 
 
 def pods_for(replicas: int, weight: int) -> int:
