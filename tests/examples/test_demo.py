@@ -85,6 +85,13 @@ def test_an_act_succeeded_only_with_the_promised_outcome_on_the_promised_check_a
     assert not replace(promoted, ending=replace(ending, lost=1)).succeeded
 
 
+def test_a_model_that_is_only_wrong_must_be_found_out_by_its_labels(rolled_back: Act) -> None:
+    wrong = replace(rolled_back, revision="v3")
+
+    assert not wrong.succeeded
+    assert replace(wrong, ending=replace(ending_of(rolled_back), check="accuracy")).succeeded
+
+
 def test_what_was_saved_is_read_back_as_it_was(promoted: Act, rolled_back: Act, tmp_path: Path) -> None:
     undecided = replace(promoted, ending=None, samples=())
     timeline.save([promoted, rolled_back, undecided], tmp_path / "timeline.json")
