@@ -85,6 +85,7 @@ class Fleet:
         self.status_bytes: dict[tuple[str, str], int] = {}
         self.releasing = True
         self._made: Counter[str] = Counter()
+        self._newest: dict[tuple[str, str], int] = {}  # generation of the split
         self._version: dict[tuple[str, str], int] = {}
         self._namespaces: dict[str, asyncio.Task[None]] = {}
         self._group = asyncio.TaskGroup()
@@ -201,8 +202,12 @@ class Fleet:
 
     async def _acknowledge(self, namespace: str, name: str, generation: int) -> None:
         path = f"/api/v1/namespaces/{namespace}/configmaps/{ACKS_CONFIG_MAP.format(name=name)}"
-        while await self._api.call("PATCH", path, {"data": {_pod(name): str(generation)}}) is None:  # noqa: ASYNC110
-            await asyncio.sleep(0.2)  # it is made a moment after the split
+        self._newest[namespace, name] = generation
+        # Where to write it is made a moment after the split; by then there may be another, and no router goes back.
+        while self._newest[namespace, name] == generation:
+            if await self._api.call("PATCH", path, {"data": {_pod(name): str(generation)}}) is not None:
+                return
+            await asyncio.sleep(0.2)
 
     async def _resources(self) -> None:
         async for event, one in self._api.watch(f"{PATH}/modeldeployments"):
