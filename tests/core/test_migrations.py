@@ -22,6 +22,13 @@ def test_where_there_is_no_status_there_is_nothing_to_migrate() -> None:
     assert migrated({}) == {}
 
 
+@pytest.mark.parametrize(
+    "status", ["lost", 7, None, [], {"stateVersion": "1"}, {"stateVersion": 0}, {"stateVersion": True}]
+)
+def test_what_is_no_status_is_left_to_the_model_to_refuse(status: Any) -> None:
+    assert migrated(status) == status
+
+
 def test_every_step_between_two_versions_is_taken_once_and_in_order() -> None:
     def renamed(status: Manifest) -> Manifest:
         return {("phase" if key == "stage" else key): value for key, value in status.items()}

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,13 +29,14 @@ def commands(page: str) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def reader(sandbox: Layout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A user's shell: kubectl and helm on PATH, a namespace of its own as the default."""
+    """A user's shell: kubectl, helm and assay on PATH, a namespace of its own as the default."""
     folder = tmp_path_factory.mktemp("bin")
-    for name, target in (("kubectl", program("kubernetes")), ("helm", program("helm"))):
-        (folder / name).symlink_to(target)
+    for name in ("kubectl", "helm"):
+        (folder / name).symlink_to(program({"kubectl": "kubernetes"}.get(name, name)))
     config = folder / "kubeconfig"
     config.write_bytes(sandbox.kubeconfig.read_bytes())
-    shell = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "KUBECONFIG": str(config)}
+    places = (str(folder), str(Path(sys.executable).parent), os.environ["PATH"])
+    shell = os.environ | {"PATH": ":".join(places), "KUBECONFIG": str(config)}
     kubectl(sandbox, "create", "namespace", NAMESPACE)
     say(shell, "kubectl", "config", "set-context", "--current", f"--namespace={NAMESPACE}")
     yield shell

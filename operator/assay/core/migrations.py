@@ -18,13 +18,16 @@ def migrated(status: Manifest, steps: Sequence[Callable[[Manifest], Manifest]] =
     """Return the status as this release would have written it.
 
     Args:
-        status: As read from the API server; empty where there is none yet.
+        status: As read from the API server; empty where there is none yet. What is no status at all is returned as it is:
+            its model will refuse it.
         steps: As `STEPS`.
 
     Raises:
         NewerState: A newer release wrote it; nothing may be done, for nothing is known of what it means.
     """
-    version, present = status.get("stateVersion", 1), 1 + len(steps)
+    version, present = status.get("stateVersion", 1) if isinstance(status, dict) else None, 1 + len(steps)
+    if type(version) is not int or version < 1:
+        return status
     if version > present:
         raise NewerState(
             f"status.stateVersion: is {version}, and this release of Assay knows {present} at most."
