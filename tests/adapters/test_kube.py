@@ -111,6 +111,15 @@ def test_apply_is_a_forced_server_side_apply_of_our_field_manager_to_the_object_
     assert calls == [("patch", "deployments", "200")]
 
 
+def test_a_guarded_apply_holds_only_for_the_version_that_was_seen(cluster: KubeCluster, server: Script) -> None:
+    server.says(409, {"message": "the object has been modified"})
+
+    with pytest.raises(ours.Conflict):
+        cluster.apply(MANIFEST, stored("7"), guarded=True)
+
+    assert applied(server)["metadata"]["resourceVersion"] == "7"
+
+
 def test_apply_leaves_out_a_write_only_when_it_is_known_to_change_nothing(cluster: KubeCluster, server: Script) -> None:
     server.says(200, stored("8"))
     cluster.apply(MANIFEST, stored("7"))

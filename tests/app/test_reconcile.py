@@ -170,9 +170,11 @@ def test_what_was_read_in_the_round_is_handed_to_the_writer(
     handed: list[tuple[Manifest | None, bool]] = []
     apply = scene.cluster.apply
 
-    def listening(manifest: Manifest, seen: Manifest | None = None, *, absent: bool = False) -> None:
+    def listening(
+        manifest: Manifest, seen: Manifest | None = None, *, absent: bool = False, guarded: bool = False
+    ) -> None:
         handed.append((seen, absent))
-        apply(manifest, seen, absent=absent)
+        apply(manifest, seen, absent=absent, guarded=guarded)
 
     monkeypatch.setattr(scene.cluster, "apply", listening)
 

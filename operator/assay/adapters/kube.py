@@ -146,15 +146,18 @@ class KubeCluster:
             if not token:
                 return
 
-    def apply(self, manifest: Manifest, seen: Manifest | None = None, *, absent: bool = False) -> None:
+    def apply(
+        self, manifest: Manifest, seen: Manifest | None = None, *, absent: bool = False, guarded: bool = False
+    ) -> None:
         """Make the fields of `manifest` so, by server-side apply; leave out a write that would change nothing.
 
         It would change nothing when the same manifest was the last that we applied and the object has not been written
         since: then `seen`, read in this round, still has the version that our apply resulted in. What the decider does
         not look at is written again after a minute. A new process writes everything once.
 
-        What is not known to be ours is read first, and the write holds only for the object that was judged. Where there
-        was none, the write itself finds out whether somebody has taken the name since.
+        What is not known to be ours is read first, and the write holds only for the object that was judged; where it is
+        `guarded`, only for the version that was seen. Where there was none, the write itself finds out whether somebody
+        has taken the name since.
         """
         meta = manifest["metadata"]
         key = (manifest["apiVersion"], manifest["kind"], meta["namespace"], meta["name"])
@@ -173,6 +176,8 @@ class KubeCluster:
             judged = {"uid": last.uid}
         else:
             judged = _judged(seen or self._peek(_at(*key)), owner)
+        if guarded and seen is not None:
+            judged |= {"resourceVersion": seen["metadata"]["resourceVersion"]}
         self._write(key, manifest, digest, judged)
 
     def _write(self, key: tuple[str, str, str, str], manifest: Manifest, digest: str, judged: Manifest) -> None:

@@ -5,15 +5,15 @@ ownership of server-side apply (lists as a whole), finalizers, garbage collectio
 rest of the cluster: pods become ready and routers acknowledge.
 """
 
-import copy
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from assay.adapters import ownership
+from assay.adapters.layers import copied, merged, without
 from assay.adapters.ownership import owner_of
 from assay.api import crd
 from assay.api.base import Manifest
@@ -50,7 +50,7 @@ class MemoryCluster:
             one["spec"]["names"]["kind"]: one["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for one in crd.crds()
         }
         """The schemas that it publishes; those of this release."""
-        self._objects: dict[Place, Manifest] = {}
+        self._objects: dict[Place, Manifest] = {}  # what is stored is replaced, never changed: copies may share it
         self._applied: dict[Place, Manifest] = {}
         self._versions = itertools.count(1)
         self._troubles: dict[int, tuple[BaseException, bool]] = {}
@@ -64,7 +64,7 @@ class MemoryCluster:
 
     def get(self, ref: Ref, namespace: str) -> Manifest | None:
         """Return the object as it is now, or None where there is none."""
-        return self._call("get", ref, lambda: copy.deepcopy(self._objects.get((ref, namespace))))
+        return self._call("get", ref, lambda: copied(self._objects.get((ref, namespace))))
 
     def list(self, listing: Listing, namespace: str | None) -> tuple[Manifest, ...]:
         """Return the objects with these labels, sorted by name; of all namespaces where `namespace` is None."""
@@ -76,19 +76,28 @@ class MemoryCluster:
         """Return namespace and name of the same objects."""
         return {(one["metadata"]["namespace"], one["metadata"]["name"]) for one in self.list(listing, namespace)}
 
-    def apply(self, manifest: Manifest, seen: Manifest | None = None, *, absent: bool = False) -> None:  # noqa: ARG002 - it remembers nothing
+    def apply(
+        self,
+        manifest: Manifest,
+        seen: Manifest | None = None,
+        *,
+        absent: bool = False,  # noqa: ARG002 - it remembers nothing
+        guarded: bool = False,
+    ) -> None:
         """Make the fields of `manifest` so, if the object is ours; fields applied before and absent now go."""
         place = _place(manifest)
 
         def write() -> None:
+            before = self._objects.get(place, {})
             if seen is not None:
                 self._same(place, seen["metadata"]["uid"])
-            before = self._objects.get(place, {})
+                if guarded and before["metadata"]["resourceVersion"] != seen["metadata"]["resourceVersion"]:
+                    raise Conflict(f"{place[0].kind} {place[0].name} was changed in between.")
             if before:
                 ownership.check(before, owner_of(manifest))
-            kept = _without(before, self._applied.get(place, {}), manifest)
-            self._store(place, _merged(kept, manifest))
-            self._applied[place] = copy.deepcopy(manifest)
+            kept = without(before, self._applied.get(place, {}), manifest)
+            self._store(place, merged(kept, manifest))
+            self._applied[place] = copied(manifest)
 
         self._call("patch", place[0], write)
 
@@ -105,7 +114,9 @@ class MemoryCluster:
     def save_status(self, manifest: Manifest, status: Manifest) -> None:
         """Replace the status; `Conflict` where the object was changed since `manifest` was read, or is gone."""
         place = _place(manifest)
-        self._call("update", place[0], lambda: self._store(place, {**self._checked(manifest), "status": status}))
+        self._call(
+            "update", place[0], lambda: self._store(place, {**self._checked(manifest), "status": copied(status)})
+        )
 
     def post_event(self, regarding: Manifest, note: Note, now: datetime) -> None:  # noqa: ARG002 - a port's signature
         """Keep the note."""
@@ -117,7 +128,7 @@ class MemoryCluster:
     def create(self, manifest: Manifest) -> None:
         """Create or overwrite an object, as a user would."""
         with self._lock:
-            self._store(_place(manifest), {**self._objects.get(_place(manifest), {}), **copy.deepcopy(manifest)})
+            self._store(_place(manifest), {**self._objects.get(_place(manifest), {}), **copied(manifest)})
 
     def fail(self, call: int, error: BaseException, *, done: bool = False) -> None:
         """Let the n-th call from now (1 is the next) raise `error`: before it does anything, or after, where `done`."""
@@ -125,7 +136,7 @@ class MemoryCluster:
 
     def objects(self, kind: str) -> dict[str, Manifest]:
         """Return copies of all objects of a kind by name."""
-        return {ref.name: copy.deepcopy(one) for (ref, _), one in self._objects.items() if ref.kind == kind}
+        return {ref.name: copied(one) for (ref, _), one in self._objects.items() if ref.kind == kind}
 
     def settle(self, *, broken: Iterable[str] = (), deaf: Iterable[str] = ()) -> None:
         """Let pods become ready and routers acknowledge the split.
@@ -135,9 +146,9 @@ class MemoryCluster:
             deaf: Names of router pods that acknowledge nothing.
         """
         with self._lock:
-            for name, deployment in self.objects("Deployment").items():
+            for name, deployment in self._deployments():
                 self._run(deployment, ready=name not in set(broken))
-            for name, deployment in self.objects("Deployment").items():
+            for name, deployment in self._deployments():
                 if deployment["spec"]["template"]["metadata"]["labels"].get(COMPONENT_LABEL) == "router":
                     self._acknowledge(name, deployment, set(deaf))
 
@@ -162,7 +173,7 @@ class MemoryCluster:
                 and namespace in {None, place}
                 and all(labels.get(key) == value for key, value in listing.labels)
             ):
-                yield copy.deepcopy(one)
+                yield copied(one)
 
     def _same(self, place: Place, uid: str) -> None:
         """Raise `Conflict` where this is not the uid of the object that is there now."""
@@ -183,7 +194,7 @@ class MemoryCluster:
         served = {
             key: meta[key] for key in ("uid", "resourceVersion", "generation", "deletionTimestamp") if key in meta
         }
-        after = {**copy.deepcopy(after), "metadata": {**copy.deepcopy(after["metadata"]), **served}}
+        after = {**after, "metadata": {**after["metadata"], **served}}
         if after == before:
             return
         version = next(self._versions)
@@ -201,7 +212,7 @@ class MemoryCluster:
             return
         if one["metadata"].get("finalizers"):
             going = {"deletionTimestamp": "2013-01-01T00:00:00Z", "resourceVersion": str(next(self._versions))}
-            one["metadata"] |= going
+            self._objects[place] = {**one, "metadata": {**one["metadata"], **going}}
             return
         del self._objects[place]
         self._applied.pop(place, None)
@@ -210,6 +221,9 @@ class MemoryCluster:
                 owner.get("uid") == one["metadata"]["uid"] for owner in child["metadata"].get("ownerReferences", [])
             ):
                 self._delete(other)
+
+    def _deployments(self) -> Sequence[tuple[str, Manifest]]:
+        return [(ref.name, one) for (ref, _), one in self._objects.items() if ref.kind == "Deployment"]
 
     def _run(self, deployment: Manifest, *, ready: bool) -> None:
         """Give a Deployment its pods and its status."""
@@ -280,21 +294,3 @@ class MemoryMetrics:
 def _place(manifest: Manifest) -> Place:
     meta = manifest["metadata"]
     return Ref(manifest["apiVersion"], manifest["kind"], meta["name"]), meta["namespace"]
-
-
-def _merged(below: object, above: object) -> Any:  # noqa: ANN401 - JSON
-    """Lay one JSON value over another: objects key by key, all else as a whole."""
-    if not (isinstance(below, dict) and isinstance(above, dict)):
-        return copy.deepcopy(above)
-    return {**below, **{key: _merged(below.get(key), value) for key, value in above.items()}}
-
-
-def _without(now: object, applied: object, wanted: object) -> Any:  # noqa: ANN401 - JSON
-    """Take from an object the fields that were applied before and are wanted no longer."""
-    if not (isinstance(now, dict) and isinstance(applied, dict) and isinstance(wanted, dict)):
-        return now
-    return {
-        key: _without(value, applied.get(key), wanted.get(key)) if key in wanted else value
-        for key, value in now.items()
-        if key in wanted or key not in applied
-    }

@@ -26,18 +26,21 @@ class Cluster(Protocol):
     def names(self, listing: Listing, namespace: str | None) -> set[tuple[str, str]]:
         """Return namespace and name of the same objects."""
 
-    def apply(self, manifest: Manifest, seen: Manifest | None = None, *, absent: bool = False) -> None:
+    def apply(
+        self, manifest: Manifest, seen: Manifest | None = None, *, absent: bool = False, guarded: bool = False
+    ) -> None:
         """Make the fields of `manifest` so, whoever set them; create the object if there is none.
 
         Args:
             manifest: The object as it should be, with its namespace and its controller.
             seen: The object as it was read in this round, if it was; lets a write that would change nothing be left out.
             absent: The object was looked for in this round and is not there, so it must be written whatever was before.
+            guarded: Where it was `seen`, write only if it is still as it was.
 
         Raises:
             InvalidSpec: Such an object exists and belongs to somebody else; nothing was written.
             Retryable: It belongs to an earlier ModelDeployment of this name, and is about to go.
-            Conflict: It is no longer the object that was seen.
+            Conflict: It is no longer the object that was seen, or, where `guarded`, no longer as it was seen.
         """
 
     def delete(self, ref: Ref, namespace: str, uid: str) -> None:

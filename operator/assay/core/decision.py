@@ -78,6 +78,8 @@ class Ensure:
     """Apply (server-side, our field manager, forced) an object; refused where it exists and is not ours."""
 
     manifest: Manifest
+    guarded: bool = False
+    """Where the object was seen, only if it is still as it was; else the round is dropped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,8 +79,9 @@ def decide(resource: ModelDeployment, seen: Seen, options: ManifestOptions = DEF
     return Decision(
         status=_status(found, plan, split),
         actions=(
-            # The split comes first: on the way back, milliseconds count.
-            Ensure(router_manifests.split_config_map(resource, split)),
+            # The split comes first: on the way back, milliseconds count. It is guarded: whoever decided on an older split
+            # must not take traffic back to where another has taken it away.
+            Ensure(router_manifests.split_config_map(resource, split), guarded=True),
             *_children(found, plan, options),
             *_removals(found, plan, split, leftovers),
         ),
