@@ -1,0 +1,214 @@
+"""Whatever is killed, stopped, spoilt or deleted: no wrong verdict, no orphan, and no request lost but at what was killed.
+
+One installation and one stream of callers for all; each test leaves the model in service.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from math import sqrt
+from typing import Any
+
+import pytest
+
+from assay.sandbox.layout import Layout, program
+from e2e.operators import operator_process, process
+from e2e.scene import Scene, tiny
+from flights.shop import Shop, until
+
+RATE = 50  # requests per second
+AT_ONCE = 3  # requests that are under way at one pod at the same moment; an answer takes some 5 ms
+HALF: list[dict[str, Any]] = [{"weight": 50, "minSeconds": 1}]
+HALF_FOR_LONG: list[dict[str, Any]] = [*HALF, {"pause": {"seconds": 3600}}]
+DELETED_AT = ["Initialising", "Preparing", "Analysing", "RollingBack", "RolledBack"]
+NOWHERE = {"image": "nowhere.invalid/none:1", "command": ["none"]}
+
+
+@pytest.fixture(scope="module")
+def scene(sandbox: Layout) -> Iterator[Scene]:
+    config = f"--kubeconfig={sandbox.kubeconfig}"
+    shop = Shop([program("kubernetes"), "kubectl", config], [program("helm"), config], "reliable-models",
+                "reliable-operator", "reliable")  # fmt: skip
+    shop.install()
+    scene = Scene(sandbox, shop)
+    scene.apply(*(tiny(name) for name in ("preparing", "analysing", "rolling-back", "rolled-back")))
+    scene.apply(tiny("initialising", container=NOWHERE))
+    scene.release("v1", HALF)
+    shop.stage("Stable")
+    shop.call("--url", "http://flights:8080", "--rate", str(RATE))
+    until(lambda: shop.heard().get("answered", 0) > 0, "the first request is answered")
+    yield scene
+    shop.uninstall()
+
+
+def on_trial(scene: Scene) -> dict[str, Any]:
+    """Return the status of a rollout that is held at 50 %."""
+    stable = scene.shop.stage("Stable", "Analysing")
+    if stable["stage"] == "Stable":
+        scene.release("v2", HALF_FOR_LONG)
+    return scene.shop.stage("Analysing", weight=50)
+
+
+def verdict(scene: Scene) -> str:
+    return str(scene.shop.status().get("verdict", ""))
+
+
+@pytest.mark.reliability(trouble="one stable pod killed", stage="Stable", outcome="loses at most what it was answering")
+def test_a_killed_model_pod_costs_at_most_what_it_was_answering(scene: Scene) -> None:
+    scene.shop.stage("Stable")
+    before = scene.heard()
+    pod = scene.pods("assay.dev/deployment=flights,app.kubernetes.io/component=model")[0]
+
+    scene.kill(pod, "server")
+
+    scene.answered(2 * RATE)
+    lost = scene.since(before)["losses"]
+    assert sum(lost.values()) <= AT_ONCE, lost
+    assert scene.shop.stage("Stable")["history"] == []
+
+
+@pytest.mark.reliability(trouble="router pod deleted", stage="Stable", outcome="no request lost")
+def test_a_router_pod_that_is_deleted_costs_nothing(scene: Scene) -> None:
+    scene.shop.stage("Stable")
+    before, gone = scene.heard(), scene.routers()[0]["metadata"]["name"]
+
+    scene.shop.kubectl("delete", "pod", gone, "--wait=false")
+
+    until(lambda: gone not in scene.shop.kubectl("get", "pods", "--output", "name"), "it has drained and is gone", 60)
+    until(lambda: len(scene.routers()) == 2, "there are two routers again")
+    assert scene.since(before)["losses"] == {}
+
+
+@pytest.mark.reliability(
+    trouble="operator and API server dead", stage="Analysing", outcome="same weights, no request lost, goes on"
+)
+@pytest.mark.reliability(
+    trouble="agent killed without API server", stage="Analysing", outcome="comes back, no request lost"
+)
+@pytest.mark.reliability(
+    trouble="Envoy killed without API server", stage="Analysing", outcome="comes back with the same weights"
+)
+def test_with_operator_and_api_server_dead_routers_serve_on_and_come_up_from_their_last_snapshot(scene: Scene) -> None:
+    status = on_trial(scene)
+    weights = {status["candidate"]["revision"]: 0.5, status["stable"]["revision"]: 0.5}
+    routers = scene.routers()
+    pids = {(one["metadata"]["name"], name): process(one, name) for one in routers for name in ("agent", "envoy")}
+    operator = operator_process(scene.shop)
+
+    with scene.without_api_server():
+        os.kill(operator, signal.SIGKILL)
+        assert scene.answered(4 * RATE)["losses"] == {}
+        for router in routers:
+            before = scene.heard()
+            scene.kill(router, "agent", pids[router["metadata"]["name"], "agent"])
+            scene.answered(RATE)
+            assert scene.since(before)["losses"] == {}
+        for router in routers:
+            before = scene.heard()
+            scene.kill(router, "envoy", pids[router["metadata"]["name"], "envoy"])
+            scene.answered(RATE)
+            print(scene.since(before))  # noqa: T201
+        served = scene.answered(4 * RATE)
+        assert served["losses"] == {}
+    assert_shares(served["revisions"], weights)
+    assert on_trial(scene)["candidate"]["revision"] == status["candidate"]["revision"]
+
+
+def assert_shares(answered: dict[str, int], weights: dict[str, float]) -> None:
+    everybody = sum(answered.values())
+    assert answered.keys() == weights.keys()
+    for revision, weight in weights.items():
+        assert abs(answered[revision] / everybody - weight) < 4 * sqrt(weight * (1 - weight) / everybody)
+
+
+@pytest.mark.reliability(
+    trouble="one candidate pod killed", stage="Analysing", outcome="loses at most what it was answering, goes on"
+)
+def test_a_killed_candidate_pod_of_two_changes_no_verdict(scene: Scene) -> None:
+    status = on_trial(scene)
+    before = scene.heard()
+    candidate = f"assay.dev/revision={status['candidate']['revision']}"
+    until(lambda: len(scene.pods(candidate)) == 2, "both pods are ready")
+    pods = scene.pods(candidate)
+
+    scene.kill(pods[0], "server")
+
+    scene.answered(2 * RATE)
+    lost = scene.since(before)["losses"]
+    assert sum(lost.values()) <= AT_ONCE, lost
+    assert on_trial(scene)["candidate"]["revision"] == status["candidate"]["revision"]
+
+
+@pytest.mark.reliability(
+    trouble="Prometheus away", stage="Analysing", outcome="NoData, holds, then promoted, no request lost"
+)
+def test_without_prometheus_the_rollout_holds_says_so_and_goes_on_when_it_is_back(scene: Scene) -> None:
+    on_trial(scene)
+    before = scene.heard()
+    until(lambda: verdict(scene) in ("Pass", "Undecided"), "the check is measured")
+
+    scene.shop.kubectl("scale", "deployment/prometheus", "--replicas=0", namespace="monitoring")
+    until(lambda: verdict(scene) == "NoData", "the status says NoData", 60)
+    scene.release("v2", HALF)  # only the verdict keeps it from its promotion now
+    held = scene.answered(4 * RATE)
+    assert scene.shop.stage("Analysing")["candidate"]["weight"] == 50
+    assert held["losses"] == {}
+    scene.shop.kubectl("scale", "deployment/prometheus", "--replicas=1", namespace="monitoring")
+    promoted = scene.shop.stage("Stable", "RolledBack")
+
+    assert [one["outcome"] for one in promoted["history"]] == ["Promoted"]
+    assert scene.since(before)["losses"] == {}
+
+
+@pytest.mark.reliability(
+    trouble="spec changed forward and back", stage="Analysing", outcome="superseded, no request lost"
+)
+def test_a_spec_that_is_changed_forward_and_back_ends_where_it_was(scene: Scene) -> None:
+    stable = scene.shop.stage("Stable")["stable"]["revision"]
+    before = scene.heard()
+    scene.release("v1", HALF_FOR_LONG)
+    candidate = scene.shop.stage("Analysing", weight=50)["candidate"]["revision"]
+
+    scene.release("v2", HALF)
+    status = scene.shop.stage("Stable")
+
+    assert (status["stable"]["revision"], status["history"][0]["outcome"]) == (stable, "Superseded")
+    until(
+        lambda: candidate not in " ".join(scene.left_of("flights")).replace("controllerrevision", ""), "it is gone", 60
+    )
+    assert scene.since(before)["losses"] == {}
+
+
+@pytest.mark.reliability(trouble="deletion", stage="Promoting", outcome="nothing of it is left")
+def test_deleted_while_it_is_promoted_nothing_of_it_is_left(scene: Scene) -> None:
+    scene.shop.stage("Stable")
+    scene.release("v1", HALF)
+    scene.shop.stage("Analysing", weight=50)
+
+    with scene.deaf_router("flights"):
+        scene.delete_at("Promoting", "flights")
+
+    until(lambda: scene.left_of("flights") == [], "nothing of it is left")
+
+
+@pytest.mark.parametrize("stage", DELETED_AT)
+@pytest.mark.reliability(trouble="deletion", stage=DELETED_AT, outcome="nothing of it is left")
+def test_deleted_at_any_stage_nothing_of_it_is_left(scene: Scene, stage: str) -> None:
+    name = {"RollingBack": "rolling-back", "RolledBack": "rolled-back"}.get(stage, stage.lower())
+    if stage != "Initialising":
+        scene.shop.stage("Stable", name=name)
+    if stage == "Preparing":
+        scene.apply(tiny(name, "2", container=NOWHERE))
+    elif stage == "RolledBack":
+        scene.apply(tiny(name, "2", deadlineSeconds=10, onDeadline="Rollback"))
+    elif stage != "Initialising":
+        scene.apply(tiny(name, "2"))
+    if stage == "RollingBack":
+        scene.shop.stage("Analysing", name=name)
+        with scene.deaf_router(name):
+            scene.apply(tiny(name, "1"))
+            scene.delete_at(stage, name)
+    else:
+        scene.delete_at(stage, name)
+
+    until(lambda: scene.left_of(name) == [], f"nothing of {name} is left")
