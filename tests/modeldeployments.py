@@ -143,6 +143,11 @@ WRONG = {
         "spec.analysis",
         "deadlineSeconds must be greater than warmupSeconds",
     ),
+    "a dispersion below one": Wrong(
+        with_checks({"name": "errors", "preset": "error-ratio"}, dispersion="0.9"),
+        "spec.analysis",
+        "dispersion must be from 1 to 1000",
+    ),
     "deadline before the labels": Wrong(
         with_checks(ACCURACY, {**ACCURACY, "name": "b", "labelDelaySeconds": 541}, deadlineSeconds=600),
         "spec.analysis",

@@ -20,7 +20,7 @@ from assay.app.reconcile import World, reconcile
 from assay.app.settings import Settings
 from modeldeployments import written
 
-MANY = int(os.environ.get("ASSAY_TEST_EXAMPLES", "600"))
+MANY = int(os.environ.get("ASSAY_TEST_EXAMPLES", "300"))
 EXAMPLES = settings(
     max_examples=MANY,
     deadline=None,

@@ -167,7 +167,7 @@ def test_a_whole_replay_against_a_server_is_counted_to_the_last_request(
     assert 1.45 < said["elapsed"] < 10
     answers = said["revisions"]["unrouted"]
     assert answers["outcomes"]["correct"] > 0.85 * 600
-    assert answers["lastAnswer"] - answers["firstAnswer"] >= 1400
+    assert 0 < answers["lastAnswer"] - answers["firstAnswer"] <= 1000 * said["elapsed"]
     assert 'status="200"} 600.0' in server.ask("/metrics")[2].decode()
 
 

@@ -55,7 +55,7 @@ Time = Annotated[
     Field(
         # Years that every language can calculate with: Python knows no year 0, and none after 9999.
         pattern="^[12][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?Z$",
-        max_length=30,
+        max_length=32,
         json_schema_extra={"format": "date-time"},
     ),
     AfterValidator(_check_moment),
