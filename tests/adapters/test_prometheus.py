@@ -166,6 +166,7 @@ def test_same_names_in_other_namespaces_are_other_deployments(metrics: Prometheu
 
 
 @pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf"])
+@pytest.mark.reliability(trouble="counter is no number", stage="any", outcome="NoData, named")
 def test_a_sample_that_is_no_number_makes_its_deployment_unknown_and_no_other(
     metrics: PrometheusMetrics, server: Script, value: str
 ) -> None:
@@ -220,6 +221,7 @@ def test_an_empty_answer_is_empty_and_not_missing(metrics: PrometheusMetrics, se
         ((200, ["what"]), "no range vector"),
     ],
 )
+@pytest.mark.reliability(trouble="Prometheus answers wrongly", stage="any", outcome="NoData, named")
 def test_whatever_goes_wrong_is_missing_with_a_reason(
     metrics: PrometheusMetrics, server: Script, outcomes: list[str], reply: tuple[int, object], said: str
 ) -> None:

@@ -67,6 +67,7 @@ def test_pods_of_stable_that_differ_beyond_all_chance_are_no_yardstick() -> None
     assert cluster.state().stage is Stage.ANALYSING
 
 
+@pytest.mark.reliability(trouble="history cannot be read", stage="Analysing", outcome="holds, goes on")
 def test_an_hour_that_cannot_be_read_holds_until_it_can() -> None:
     cluster = a_cluster()
     cluster.apply(a_spec("2"))
@@ -101,6 +102,7 @@ def test_one_pod_of_the_candidate_is_told(replicas: int, told: bool) -> None:  #
     assert any("one pod" in one for one in candidate.warnings) is told
 
 
+@pytest.mark.reliability(trouble="Prometheus' clock ahead", stage="Analysing", outcome="told, same outcome")
 def test_a_clock_of_prometheus_that_is_ahead_is_told_and_harms_nothing() -> None:
     candidate, _ = analysed(a_cluster(ahead=40.0), a_spec("2"))
 
@@ -110,6 +112,7 @@ def test_a_clock_of_prometheus_that_is_ahead_is_told_and_harms_nothing() -> None
     assert cluster.settle(3000).state().history[0].outcome is Outcome.PROMOTED
 
 
+@pytest.mark.reliability(trouble="Prometheus' clock behind", stage="Analysing", outcome="NoData, holds, told")
 def test_a_clock_of_prometheus_that_is_behind_holds_and_is_named() -> None:
     cluster = a_cluster(ahead=-600.0)
     cluster.apply(a_spec("2"))
@@ -120,6 +123,7 @@ def test_a_clock_of_prometheus_that_is_behind_holds_and_is_named() -> None:
     assert "its clock is behind" in check.reason
 
 
+@pytest.mark.reliability(trouble="no traffic", stage="Analysing", outcome="NoData, holds, goes on")
 def test_a_candidate_without_traffic_is_no_data_and_is_never_promoted() -> None:
     cluster = a_cluster()
     cluster.apply(a_spec("2"))

@@ -261,6 +261,11 @@ def _events(lives: list[list[Scrape]], until: float) -> Events:
 
 
 @given(histories())
+@pytest.mark.reliability(
+    trouble="counters reset, pods come and go, scrapes lost",
+    stage="any",
+    outcome="nothing is counted that did not happen",
+)
 def test_no_event_is_counted_that_did_not_happen(history: History) -> None:
     pods, looks = history
     lives = [_lived(pod)[0] for pod in pods]

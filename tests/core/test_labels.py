@@ -97,6 +97,7 @@ def test_labels_that_come_after_their_age_are_none(cluster: Cluster) -> None:
     assert accuracy(cluster.state()).totals == []
 
 
+@pytest.mark.reliability(trouble="labels away", stage="Analysing", outcome="NoData, holds, goes on")
 def test_a_label_feed_that_breaks_in_the_middle_holds_the_step_and_one_that_returns_lets_it_go_on(
     cluster: Cluster,
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_label_feed_that_breaks_in_the_middle_holds_the_step_and_one_that_retu
 
 
 @pytest.mark.parametrize(("wrong", "outcome"), [(0.1, Outcome.PROMOTED), (0.2, Outcome.ROLLED_BACK)])
+@pytest.mark.reliability(trouble="model pods restarted", stage="Analysing", outcome="same outcome")
 def test_model_pods_that_restart_in_the_middle_neither_fake_harm_nor_hide_it(
     cluster: Cluster, wrong: float, outcome: Outcome
 ) -> None:

@@ -82,7 +82,7 @@ def test_a_reader_installs_releases_upgrades_and_removes(reader: dict[str, str])
 def test_a_reader_steers_a_release(reader: dict[str, str]) -> None:
     pause, go_on, abort, retry, promote, became, guard = blocks(STEER, "console")
     _, role = blocks(STEER, "yaml")
-    (resource,) = blocks("docs/how-to/release-a-model.md", "yaml")
+    resource, *_ = blocks("docs/how-to/release-a-model.md", "yaml")
 
     def run(block: str) -> str:
         return say(reader, "bash", "-euc", block)

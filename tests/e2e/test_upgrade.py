@@ -59,7 +59,7 @@ def shop(sandbox: Layout) -> Iterator[Shop]:
     shop = Shop([program("kubernetes"), "kubectl", config], [program("helm"), config], "upgrade-models",
                 "upgrade-operator", "upgraded")  # fmt: skip
     space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": shop.namespace}}
-    shop.kubectl("apply", "--server-side", "--filename", str(ROOT / "crds"))
+    shop.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(ROOT / "crds"))
     shop.kubectl("apply", "--server-side", "--filename", "-", given=json.dumps(space))
     yield shop
     shop.uninstall()
