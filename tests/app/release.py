@@ -92,7 +92,8 @@ class Watched(MemoryCluster):
             super().apply(manifest, seen, **more)
         finally:
             after = self.weights()
-            if after != before:
+            gone = "flights" not in self.stored("ModelDeployment")  # a user deleted it meanwhile
+            if after != before and not gone:
                 self._check_split(before, after)
 
     def save_status(self, manifest: Manifest, status: Manifest) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import kopf
 import pytest
 
-from app.scene import KIND, Deployment, Scene
+from app.scene import KIND, RESOURCE, Deployment, Scene
 from assay.api.modeldeployment import Stage
 from assay.app.inbox import Inbox
 from assay.app.kinds import Key
@@ -199,3 +199,47 @@ def test_kopf_gets_no_handler_that_would_write_to_an_object(scene: Scene) -> Non
     assert set(options.watching.label_selectors.values()) == {"app.kubernetes.io/managed-by=assay"}
     assert not options.posting.enabled
     assert options.scanning.disabled
+
+
+def test_a_deletion_that_no_event_told_is_forgotten_by_the_audit(
+    scene: Scene, deployment: Deployment, watching: Callable[..., None]
+) -> None:
+    scene.cluster.create(deployment())
+    process = Process(SETTINGS, scene.world)
+
+    async def watch() -> None:
+        await until(lambda: scene.status.stage is Stage.STABLE and len(process._queue.known()) == 1)
+        raw = scene.cluster.objects("ModelDeployment")["flights"]
+        scene.cluster.delete(RESOURCE, "shop", raw["metadata"]["uid"])
+        await process._audited()
+        await until(lambda: process._queue.known() == set())
+
+    watching(watch)
+    asyncio.run(process.run())
+
+    assert scene.cluster.objects("ConfigMap") == {}
+
+
+def test_an_api_server_that_is_away_for_a_while_costs_time_and_nothing_else(
+    scene: Scene, deployment: Deployment, watching: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.app.queue.FIRST_BACKOFF", 0.01)
+    for number in range(20):
+        scene.cluster.fail(number + 3, ApiUnavailable("The API server did not answer."))  # the first two calls list
+    for number in range(5):
+        raw = deployment()
+        raw["metadata"]["name"] = f"flights-{number}"
+        scene.cluster.create(raw)
+    process = Process(SETTINGS, scene.world)
+
+    def stages() -> set[str]:
+        return {one.get("status", {}).get("stage") for one in scene.cluster.objects("ModelDeployment").values()}
+
+    async def watch() -> None:
+        await until(lambda: stages() == {"Stable"})
+        assert process.unhealthy() is None
+
+    watching(watch)
+    asyncio.run(process.run())
+
+    assert len(scene.cluster.objects("ConfigMap")) == 5
