@@ -105,7 +105,8 @@ def _round(kind: Kind, key: Key, raw: Manifest, world: World) -> tuple[Again, st
     resource = parse(kind, raw)
     seen = look(kind.needs(resource, world.now()), key, world)
     decision = kind.decide(resource, seen)
-    _check_still_so(decision.actions, seen, raw, world.cluster)
+    if decision.doubtful:
+        _check_still_so(raw, world.cluster)
     refusal = act(decision.actions, seen, raw, world.cluster)
     outcome = "Unchanged"
     if refusal is not None:
@@ -152,19 +153,8 @@ def look(needs: Needs, key: Key, world: World) -> Seen:
     return Seen(now=world.now(), objects=objects, listings=listings, series=series)
 
 
-def _check_still_so(actions: tuple[Action, ...], seen: Seen, raw: Manifest, cluster: Cluster) -> None:
-    """Return if what was decided on is still so, where something guarded is about to change: traffic, above all.
-
-    The guard alone holds the object to what was seen of it. But the resource was read before; another operator may have turned
-    the direction in between, and we would have seen what it made of the split, and taken that for a mishap to be mended.
-
-    Raises:
-        Conflict: The resource was changed since it was read.
-    """
-    known = {_ref(one): one for group in seen.listings.values() for one in group}
-    guarded = (one.manifest for one in actions if isinstance(one, Ensure) and one.guarded)
-    if all((found := known.get(_ref(one))) and found.get("data") == one["data"] for one in guarded):
-        return
+def _check_still_so(raw: Manifest, cluster: Cluster) -> None:
+    """Raise `Conflict` where the resource was changed since it was read."""
     now = cluster.get(_ref(raw), raw["metadata"]["namespace"])
     if now is None or now["metadata"]["resourceVersion"] != raw["metadata"]["resourceVersion"]:
         raise Conflict(f"{raw['kind']} {raw['metadata']['name']} was changed in between.")

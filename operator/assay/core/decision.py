@@ -110,3 +110,5 @@ class Decision:
     notes: tuple[Note, ...] = ()
     again_in: float = 60.0
     """Seconds until the next look; 0 for at once."""
+    doubtful: bool = False
+    """Whether what was seen is newer than the status it was judged by: act only if that is the latest still."""

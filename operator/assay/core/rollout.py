@@ -79,13 +79,14 @@ def decide(resource: ModelDeployment, seen: Seen, options: ManifestOptions = DEF
     return Decision(
         status=_status(found, plan, split),
         actions=(
-            # The split comes first: on the way back, milliseconds count. It is guarded: whoever decided on an older split
-            # must not take traffic back to where another has taken it away.
+            # The split comes first: on the way back, milliseconds count. It is guarded: whoever decided on an older split, or
+            # on a status that is older than the split, must not take traffic to where another has taken it away.
             Ensure(router_manifests.split_config_map(resource, split), guarded=True),
             *_children(found, plan, options),
             *_removals(found, plan, split, leftovers),
         ),
         notes=plan.notes,
+        doubtful=found.split != split and found.generation > resource.status.split_generation,
         again_in=min(plan.again_in, SOON) if leftovers or found.acked_time is None else plan.again_in,
     )
 
