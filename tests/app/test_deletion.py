@@ -8,6 +8,7 @@ from app.release import Release
 from app.scene import KEY, RESOURCE
 from app.test_every_call import STORIES
 from assay.adapters.memory import Crash
+from assay.api.modeldeployment import Stage
 from assay.app.queue import Again
 from assay.app.reconcile import reconcile
 
@@ -49,6 +50,7 @@ def in_the_middle(release: Release, call: int, deed: Callable[[], None], *, kill
         deed()  # the round had fewer calls
 
 
+@pytest.mark.reliability(trouble="deletion", stage=list(Stage), outcome="nothing of it is left")
 @pytest.mark.parametrize("waits", [False, True])
 @pytest.mark.parametrize("killed", [False, True])
 @pytest.mark.parametrize("story", ["promoted", "rolled back"])

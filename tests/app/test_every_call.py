@@ -164,6 +164,9 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.reliability(
+    trouble="operator killed, refused, conflicted or cut off at any call", stage=list(Stage), outcome="same outcome"
+)
 @pytest.mark.parametrize("story", STORIES)
 def test_whatever_happens_at_any_call_the_story_ends_the_same(story: str) -> None:
     changes, outcomes = STORIES[story]

@@ -201,6 +201,7 @@ def test_kopf_gets_no_handler_that_would_write_to_an_object(scene: Scene) -> Non
     assert options.scanning.disabled
 
 
+@pytest.mark.reliability(trouble="watch gap", stage="any", outcome="a lost deletion is found by the audit")
 def test_a_deletion_that_no_event_told_is_forgotten_by_the_audit(
     scene: Scene, deployment: Deployment, watching: Callable[..., None]
 ) -> None:
@@ -220,6 +221,7 @@ def test_a_deletion_that_no_event_told_is_forgotten_by_the_audit(
     assert scene.cluster.objects("ConfigMap") == {}
 
 
+@pytest.mark.reliability(trouble="API server away for a while", stage="any", outcome="costs time")
 def test_an_api_server_that_is_away_for_a_while_costs_time_and_nothing_else(
     scene: Scene, deployment: Deployment, watching: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,7 @@ def test_it_ends_at_once_when_another_took_the_lease(beside: Beside) -> None:
     assert beside.store.holder == "other"
 
 
+@pytest.mark.reliability(trouble="lease lost", stage="any", outcome="the operator ends and stands by")
 def test_it_ends_when_the_lease_cannot_be_renewed(beside: Beside) -> None:
     async def story() -> None:
         await asyncio.wait_for(beside.watches.wait(), 10)

@@ -137,6 +137,11 @@ STILL = st.integers(1, 25) | st.integers(25, 400)
 SCHEDULES = st.lists(st.tuples(st.integers(0, 1), STILL), max_size=30)
 
 
+@pytest.mark.reliability(
+    trouble="two operators at once, in any order",
+    stage=[Stage.PREPARING, Stage.ANALYSING, Stage.PROMOTING, Stage.ROLLING_BACK],
+    outcome="nothing twice, nothing undone",
+)
 @pytest.mark.parametrize("story", ["promoted", "rolled back", "forward, further and back again"])
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(schedule=SCHEDULES)
@@ -151,6 +156,11 @@ def test_two_operators_at_once_end_the_story_once(story: str, schedule: list[tup
         assert told.count(outcome.value) == STORIES[story][1].count(outcome)
 
 
+@pytest.mark.reliability(
+    trouble="two operators at once, in any order",
+    stage=[Stage.PREPARING, Stage.ANALYSING, Stage.PROMOTING, Stage.ROLLING_BACK],
+    outcome="nothing twice, nothing undone",
+)
 @pytest.mark.parametrize("still", range(1, 30))
 @pytest.mark.parametrize("stage", [Stage.PREPARING, Stage.ANALYSING])
 def test_whoever_decided_before_a_rollback_and_acts_after_it_gives_no_traffic_back(stage: Stage, still: int) -> None:

@@ -73,6 +73,11 @@ def with_pod(cluster: Cluster, version: str, restarts: int) -> None:
     cluster.objects["Pod", f"crashing-{version}"] = pod
 
 
+@pytest.mark.reliability(
+    trouble="candidate crashes or runs out of memory again and again",
+    stage=[Stage.PREPARING, Stage.ANALYSING],
+    outcome="rolled back",
+)
 @pytest.mark.parametrize("stage", [Stage.PREPARING, Stage.ANALYSING])
 def test_a_candidate_that_keeps_crashing_is_rolled_back_at_any_judged_stage_without_a_measurement(
     cluster: Cluster, stage: Stage
@@ -94,6 +99,9 @@ def test_a_candidate_that_keeps_crashing_is_rolled_back_at_any_judged_stage_with
     assert [one.revision for one in cluster.state().quarantined] == [revision]
 
 
+@pytest.mark.reliability(
+    trouble="candidate crashes or runs out of memory again and again", stage=Stage.PROMOTING, outcome="rolled back"
+)
 def test_one_that_crashes_while_it_is_to_take_all_traffic_is_rolled_back_too(cluster: Cluster) -> None:
     cluster.apply(a_spec("2"))
     cluster.run(2000, until=lambda it: it.state().stage is Stage.PROMOTING)
@@ -127,6 +135,7 @@ def test_pods_of_the_candidate_are_listed_only_when_a_look_is_due(cluster: Clust
     assert [listed(seconds) for seconds in (1, 4, 5, 6)] == [False, False, True, True]
 
 
+@pytest.mark.reliability(trouble="candidate never ready", stage=Stage.PREPARING, outcome="rolled back with its cause")
 @pytest.mark.parametrize("reason", ["InvalidSpec", "Forbidden"])
 def test_what_the_api_server_refused_is_in_the_history_when_the_candidate_never_came_up(
     cluster: Cluster, reason: str
@@ -150,6 +159,7 @@ def test_what_the_api_server_refused_is_in_the_history_when_the_candidate_never_
     assert entry.reason == f"Its pods did not become ready within 60 s. {said}."
 
 
+@pytest.mark.reliability(trouble="candidate never ready", stage=Stage.PREPARING, outcome="rolled back with its cause")
 def test_what_the_kubelet_said_is_in_the_history_when_the_candidate_never_came_up(cluster: Cluster) -> None:
     cluster.apply(a_spec("2", analysis__deadlineSeconds=60))
     cluster.broken.add("2")

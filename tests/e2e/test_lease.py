@@ -45,6 +45,7 @@ def pair(place: Place, tmp_path: Path) -> Iterator[Pair]:
             one.process.wait()
 
 
+@pytest.mark.reliability(trouble="leader killed", stage="any", outcome="the standby takes over")
 def test_the_standby_takes_over_from_a_leader_that_is_killed_and_from_one_that_is_stopped(
     pair: Pair,
 ) -> None:
