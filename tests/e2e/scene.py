@@ -120,6 +120,10 @@ class Scene:
         asked = ",".join(kind for kind in kinds if not kind.startswith("events"))
         return self.shop.kubectl("get", asked, "--selector", f"assay.dev/deployment={name}", "--output", "name").split()
 
+    def live_of(self, name: str, revision: str) -> list[str]:
+        """Return what is there of a revision, without its ControllerRevision, which is kept."""
+        return [one for one in self.left_of(name) if revision in one and not one.startswith("controllerrevision")]
+
     # --- hands ---
 
     def lives(self, pod: dict[str, Any], container: str) -> int:

@@ -181,9 +181,7 @@ def test_a_spec_that_is_changed_forward_and_back_ends_where_it_was(scene: Scene)
     status = scene.shop.stage("Stable")
 
     assert (status["stable"]["revision"], status["history"][0]["outcome"]) == (stable, "Superseded")
-    until(
-        lambda: candidate not in " ".join(scene.left_of("flights")).replace("controllerrevision", ""), "it is gone", 60
-    )
+    until(lambda: scene.live_of("flights", candidate) == [], "nothing but its record is left of the candidate", 60)
     assert scene.since(before)["losses"] == {}
 
 
