@@ -70,12 +70,20 @@ class Shop:
         self.kubectl("delete", "namespace", self.namespace, "--wait=false", "--ignore-not-found")
         self.helm("uninstall", self.operator_release, "--wait", "--ignore-not-found")
 
-    def release(self, revision: str, name: str = "flights", steps: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Apply the example with another revision, and with other steps where they are given."""
+    def release(
+        self,
+        revision: str,
+        name: str = "flights",
+        steps: Sequence[Mapping[str, Any]] = (),
+        checks: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """Apply the example with another revision, and with other steps and checks where they are given."""
         manifest = yaml.safe_load((HERE / "modeldeployment.yaml").read_text())
         manifest["metadata"]["name"] = name
         if steps:
             manifest["spec"]["strategy"]["canary"]["steps"] = list(steps)
+        if checks:
+            manifest["spec"]["analysis"]["checks"] = list(checks)
         manifest["spec"]["model"]["version"] = revision
         manifest["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = revision
         self.kubectl("apply", "--server-side", "--filename", "-", given=json.dumps(manifest))

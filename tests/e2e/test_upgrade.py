@@ -26,6 +26,7 @@ from flights.shop import Shop, until
 ROOT = Path(__file__).parents[2]
 FIRST = "f7c49b9"
 STEPS = [{"weight": 20, "minSeconds": 4}, {"weight": 50, "minSeconds": 20}]  # long enough to be upgraded in
+CHECKS = [{"name": "errors", "preset": "error-ratio", "negligible": "0.005"}]  # the first release knows no other preset
 
 
 @dataclass
@@ -119,11 +120,11 @@ def story(first: Path, shop: Shop, sandbox: Layout) -> Story:
         return status if status["candidate"]["step"] == 1 and status["candidate"]["stepRequests"] > 100 else {}
 
     with old_operator(first, shop, sandbox):
-        shop.release("v1", steps=STEPS)
+        shop.release("v1", steps=STEPS, checks=CHECKS)
         shop.stage("Stable")
         shop.call("--url", "http://flights:8080", "--rate", "100")
         until(lambda: shop.heard().get("answered", 0) > 0, "the first request is answered")
-        shop.release("v2", steps=STEPS)
+        shop.release("v2", steps=STEPS, checks=CHECKS)
         begun = until(judged, "the candidate is judged at the last step")
     seen = Story(pods(shop), {}, [shop.status()["checks"]], started=begun["candidate"]["startTime"])
     shop.install()
