@@ -237,3 +237,19 @@ def test_no_weight_moves_to_a_stable_revision_without_a_ready_pod_even_where_the
     cluster.round()
 
     assert cluster.weights() == {new: 0, old: 100}
+
+
+def test_what_does_not_come_is_looked_for_less_and_less_often_and_looks_at_evidence_are_not_missed() -> None:
+    cluster = Cluster(a_spec("1"), broken={"1"})
+    waits: list[float] = []
+    cluster.run(300, each=lambda _, decision: waits.append(decision.again_in))
+
+    assert waits[2] == 1.0
+    assert waits == sorted(waits)
+    assert waits[-1] == 30.0
+
+    cluster = Cluster(a_spec("1"), broken={"2"}).settle()
+    cluster.apply(a_spec("2"))
+    waits.clear()
+    cluster.run(300, each=lambda _, decision: waits.append(decision.again_in))
+    assert max(waits) == 5.0, "intervalSeconds"

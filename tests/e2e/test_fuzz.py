@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import MaxRetryError
 
 import fuzzing
 from assay.api.base import GROUP, VERSION, Manifest
@@ -38,6 +39,7 @@ QUIET = 60.0  # seconds until the queue is empty after a batch
 CANARY = "canary"
 DEEP = 9000  # levels of a template; the API server takes up to 10,000, Python's json module less than 1,000 unless told
 REFUSALS = {400, 409, 413, 422, 500}
+LARGEST = 3 * 1024 * 1024  # bytes of a request; the API server hangs up on a longer one while it is being sent
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,10 @@ class Load:
             self.answers[f"{deed.verb} {error.status}"] += 1
             if error.status != 404 and answer.get("reason") not in ("AlreadyExists", "Conflict"):
                 self.refusals.append((deed, int(error.status or 0), str(answer.get("message"))))
+        except MaxRetryError:
+            if len(json.dumps([deed.spec, deed.status])) < LARGEST:
+                raise
+            self.answers[f"{deed.verb} too large"] += 1
         else:
             self.answers[f"{deed.verb} taken"] += 1
 
@@ -189,6 +195,7 @@ def load(place: Place, sandbox: Layout) -> Iterator[Load]:
     yield Load(client.CustomObjectsApi(api), place.namespace)
     sys.setrecursionlimit(limit)
     api.close()
+    place.kubectl("delete", "modeldeployments", "--all")  # whoever lists them all would have to read the deep one
 
 
 def deep(namespace: str) -> str:

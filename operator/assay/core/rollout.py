@@ -14,13 +14,13 @@ from datetime import datetime
 from assay.api.base import Manifest
 from assay.api.modeldeployment import CandidateStatus, ModelDeployment, ModelDeploymentStatus, Stage
 from assay.core import calm, canary, conditions, intent, manifests, revisions, router_manifests, trial, turns, world
-from assay.core.conditions import Facts, refused
+from assay.core.conditions import Facts, Type, refused
 from assay.core.decision import Action, Decision, Ensure, Needs, Ref, Remove, Seen
 from assay.core.manifests import ManifestOptions
 from assay.core.plan import SOON, Plan
 from assay.core.sound import sound
 from assay.core.split import LARGEST_GENERATION, Backend, Split
-from assay.core.times import moment
+from assay.core.times import moment, since
 from assay.core.world import World, look_at
 
 __all__ = ["TRANSITIONS", "Options", "decide", "needs", "refused"]
@@ -29,6 +29,8 @@ Options = ManifestOptions
 DEFAULTS = ManifestOptions()
 
 MOST_NAMED = 3  # routers that a message names
+PATIENCE = 0.25  # of the time that was waited in vain so far
+LONGEST_WAIT = 30.0  # seconds between two looks at what does not come
 DRAIN_SECONDS = 5.0  # between the moment when no router knows a revision any more and the end of its pods
 
 TRANSITIONS: Mapping[Stage | None, frozenset[Stage]] = {
@@ -87,8 +89,22 @@ def decide(resource: ModelDeployment, seen: Seen, options: ManifestOptions = DEF
         ),
         notes=plan.notes,
         doubtful=found.split != split and found.generation > resource.status.split_generation,
-        again_in=min(plan.again_in, SOON) if leftovers or found.acked_time is None else plan.again_in,
+        again_in=_again_in(found, plan, leftovers),
     )
+
+
+def _again_in(found: World, plan: Plan, leftovers: list[str]) -> float:
+    """Return when to look again.
+
+    What has not come for long is looked for less and less often: whatever comes wakes us, for Deployments and
+    acknowledgements are watched, and many that wait in vain must not take the turns of those that move.
+    """
+    seconds = min(plan.again_in, SOON) if leftovers or found.acked_time is None else plan.again_in
+    began = next((one.last_transition_time for one in found.status.conditions if one.type == Type.RECONCILING), None)
+    if plan.status.stage not in (Stage.INITIALISING, Stage.PREPARING) or began is None or plan.again_in == 0:
+        return seconds
+    looks = LONGEST_WAIT if plan.status.stage is Stage.INITIALISING else found.resource.spec.analysis.interval_seconds
+    return max(seconds, min(since(began, found.now) * PATIENCE, looks, LONGEST_WAIT))
 
 
 def _stage(found: World) -> Stage:
