@@ -124,7 +124,7 @@ def main(output: str, *, router_only: bool, minutes: float, page_only: bool) -> 
             with shop(layout) as place:
                 figures += reactions(place)
             measured = scale(layout, f"--minutes={minutes}")
-        kept = {"cores": os.cpu_count(), "figures": [asdict(figure) for figure in figures], **measured}
+        kept = {"cores": os.cpu_count(), "caution": "", "figures": [asdict(figure) for figure in figures], **measured}
         page.write(page.keep(kept))
     if output == "json":
         click.echo(json.dumps([asdict(figure) for figure in figures]))

@@ -11,7 +11,8 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "explanation" / "performance.md"
 PICTURE = PAGE.parent / "memory.svg"
 KEPT = HERE / "measured.json"
-"""What was measured last: `cores`, `figures`, `facts`, `windows`, `profile`, `soak`; a run replaces what it measured."""
+"""What was measured last: `cores`, `figures`, `facts`, `windows`, `profile`, `soak`, and a `caution` where it was measured
+piecemeal; a run replaces what it measured."""
 
 FIVE_MINUTES = 300.0
 SHOWN = 0.005  # calls per round; what is rarer is left out
@@ -48,6 +49,7 @@ def page(measured: dict[str, Any]) -> str:
     rates = [(verb, [one["calls"].get(verb, 0) / one["rounds"] for one in measured["windows"]]) for verb in verbs]
     text = places.from_string((HERE / "performance.md.j2").read_text()).render(
         cores=measured["cores"],
+        caution=measured.get("caution"),
         start=start(measured["facts"], windows[-1]["objects"]),
         windows=windows,
         few=windows[0],
