@@ -1,6 +1,7 @@
 """Where does the operator spend its time? py-spy looks at the process from outside, some hundred times a second."""
 
 import asyncio
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,8 @@ class Line:
 
 async def recorded(pid: int, seconds: float, file: Path) -> list[Line]:
     """Watch a process; only threads that hold the interpreter's lock count, so waiting does not."""
-    argv = ["py-spy", "record", "--nonblocking", "--gil", "--rate", str(PER_SECOND), "--duration", str(round(seconds))]
+    spy = str(Path(sys.executable).parent / "py-spy")  # of the same environment, whatever PATH says
+    argv = [spy, "record", "--nonblocking", "--gil", "--rate", str(PER_SECOND), "--duration", str(round(seconds))]
     argv += ["--format", "raw", "--output", str(file), "--pid", str(pid)]
     running = await asyncio.create_subprocess_exec(
         *argv, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL

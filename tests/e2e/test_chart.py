@@ -134,7 +134,7 @@ def a_role(name: str, *verbs: str) -> list[Manifest]:
 
 
 @pytest.fixture(scope="module")
-def guarded(release: Layout) -> Layout:
+def guarded(release: Layout) -> Iterator[Layout]:
     """A ModelDeployment, a developer who may edit it, and a releaser who may wish as well."""
     edit = ("get", "create", "patch", "update", "delete")
     items = [written("guarded"), *a_role("developer", *edit), *a_role("releaser", *edit, *WISHES)]
@@ -146,7 +146,8 @@ def guarded(release: Layout) -> Layout:
         "the policy is in force",
         30,
     )
-    return release
+    yield release
+    kubectl(release, "delete", "modeldeployment", "guarded", "--namespace", WATCHED)
 
 
 def wished(sandbox: Layout, user: str, intent: Manifest, *more: str) -> str:
