@@ -46,7 +46,9 @@ def page(measured: dict[str, Any]) -> str:
     places = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701 - Markdown
     windows = [window(one) for one in measured["windows"]]
     verbs = sorted({verb for one in measured["windows"] for verb in one["calls"]}, key=_reading_first)
-    rates = [(verb, [one["calls"].get(verb, 0) / max(one["rounds"], 1) for one in measured["windows"]]) for verb in verbs]
+    rates = [
+        (verb, [one["calls"].get(verb, 0) / max(one["rounds"], 1) for one in measured["windows"]]) for verb in verbs
+    ]
     text = places.from_string((HERE / "performance.md.j2").read_text()).render(
         cores=measured["cores"],
         caution=measured.get("caution"),
