@@ -3,6 +3,7 @@
 A candidate is on trial twice at each stage: a good one (2), which must be promoted, and a bad one (5), which must go back.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 
 from assay.api.modeldeployment import Outcome, Stage
 from assay.core import rollout
-from core.simulation import Cluster, a_spec
+from assay.core.names import SPLIT_KEY
+from core.simulation import NAME, Cluster, a_spec
 
 GOOD, BAD = "2", "5"
 ENDINGS = {GOOD: Outcome.PROMOTED, BAD: Outcome.ROLLED_BACK}
@@ -109,6 +111,64 @@ def spec_forward_and_back(cluster: Cluster) -> None:
     cluster.apply(wanted)
 
 
+def prometheus_ahead(cluster: Cluster) -> None:
+    cluster.ahead = 40.0
+    cluster.run(60)
+    cluster.ahead = 0.0
+
+
+def prometheus_behind(cluster: Cluster) -> None:
+    cluster.ahead = -600.0
+    cluster.run(60)
+    cluster.ahead = 0.0
+
+
+def no_traffic(cluster: Cluster) -> None:
+    rate, cluster.rate = cluster.rate, 0.0
+    cluster.run(60)
+    cluster.rate = rate
+
+
+def hour_before_unreadable(cluster: Cluster) -> None:
+    cluster.clusters = 0
+    cluster.run(30)
+    cluster.clusters = 1
+
+
+def stable_pods_restart(cluster: Cluster) -> None:
+    """Their counters begin at zero again, in the middle of everything."""
+    cluster.restart("1")
+    cluster.run(20)
+
+
+def status_lost(cluster: Cluster) -> None:
+    cluster.status = {}
+
+
+def split_forged(cluster: Cluster) -> None:
+    """Somebody gives everything to whoever is served least."""
+    split = cluster.split()
+    if split is not None:
+        backends = [{**one, "weight": 100} for one in split["backends"][-1:]]
+        _write(cluster, json.dumps({**split, "generation": split["generation"] + 20, "backends": backends}))
+
+
+def split_spoilt(cluster: Cluster) -> None:
+    if cluster.split() is not None:
+        _write(cluster, "{")
+
+
+def _write(cluster: Cluster, split: str) -> None:
+    cluster.objects["ConfigMap", f"{NAME}-router"]["data"][SPLIT_KEY] = split
+
+
+def child_deleted(cluster: Cluster) -> None:
+    """Everything of the router's but its pods, one after the other."""
+    for kind, name in [key for key in cluster.objects if key[0] not in ("Pod", "ControllerRevision")]:
+        cluster.objects.pop((kind, name), None)
+        cluster.run(3)
+
+
 CELLS: dict[str, tuple[Callable[[Cluster], None], str, str]] = {
     # trouble: what it is, what comes of it while a candidate is judged, and at rest
     "operator killed before it acts": (operator_dead_before_it_acts, "decides the same again", "serves on"),
@@ -120,6 +180,15 @@ CELLS: dict[str, tuple[Callable[[Cluster], None], str, str]] = {
     "router pod replaced": (router_pod_replaced, "waits for it, same outcome", "serves on"),
     "stable pods away": (stable_pods_away, "nothing is counted, same outcome", ""),
     "candidate pods away": (candidate_pods_away, "traffic goes back to stable, same outcome", ""),
+    "Prometheus' clock ahead": (prometheus_ahead, "told, same outcome", "serves on"),
+    "Prometheus' clock behind": (prometheus_behind, "NoData, holds, same outcome", "serves on"),
+    "no traffic": (no_traffic, "holds, same outcome", "serves on"),
+    "history cannot be read": (hour_before_unreadable, "same outcome", "serves on"),
+    "stable pods restart": (stable_pods_restart, "same outcome", "serves on"),
+    "status lost": (status_lost, "built anew from the world, same outcome", "built anew from the world"),
+    "split forged": (split_forged, "taken back, same outcome", "taken back"),
+    "split spoilt": (split_spoilt, "written anew, same outcome", "written anew"),
+    "child deleted by hand": (child_deleted, "comes back, same outcome", "comes back"),
     "spec changed forward and back": (spec_forward_and_back, "same outcome", "serves on"),
 }
 

@@ -48,10 +48,17 @@ def test_a_revision_leaves_only_when_every_router_has_let_go_of_it(cluster: Clus
     assert set(cluster.models()) == {cluster.revision("2")}
 
 
-@pytest.mark.reliability(trouble="status lost", stage="Preparing", outcome="built anew from the world")
-def test_a_lost_status_is_built_anew_from_the_world_without_moving_traffic_to_the_candidate(cluster: Cluster) -> None:
-    cluster.apply(a_spec("2"))
-    cluster.run(2000, until=lambda it: it.weights().get(it.revision("2")) == 10)
+@pytest.mark.reliability(
+    trouble="status lost", stage=["Preparing", "Analysing"], outcome="built anew from the world, same outcome"
+)
+@pytest.mark.parametrize("stage", [Stage.PREPARING, Stage.ANALYSING])
+@pytest.mark.parametrize("weight", [10, 50, 90])
+def test_a_lost_status_is_built_anew_from_the_world_without_moving_traffic_to_the_candidate(
+    cluster: Cluster, stage: Stage, weight: int
+) -> None:
+    cluster.apply(a_spec("2", strategy__canary__steps=[{"weight": weight}]))
+    cluster.run(2000, until=lambda it: it.weights().get(it.revision("2")) == weight and it.state().stage is stage)
+    assert cluster.state().stage is stage
     cluster.status = {}
 
     cluster.run(10, until=lambda it: it.state().stable is not None)

@@ -64,10 +64,12 @@ def initialising(world: World) -> Plan:
 
 
 def _first(world: World) -> str:
-    """Return the revision to bring up: one that serves already, should status have been lost, else the one in spec."""
-    serving = {revision: weight for revision, weight in world.weights.items() if world.ready(revision) > 0}
-    known = {revision: weight for revision, weight in serving.items() if revision in world.recorded and weight > 0}
-    return max(known, key=lambda revision: known[revision], default=world.revision)
+    """Return the revision to bring up: the stable one of the split, should status have been lost, else the one in spec.
+
+    A split has the candidate first and stable last. The greater weight would say less: a candidate may have more.
+    """
+    serving = (one for one, weight in world.weights.items() if weight > 0 and world.ready(one) > 0)
+    return next((one for one in reversed([*serving]) if one in world.recorded), world.revision)
 
 
 def _kept(world: World) -> tuple[tuple[str, int], ...]:
