@@ -9,7 +9,7 @@ from typing import Any
 from assay.api.base import Verdict
 from assay.api.checks import Check, CheckPreset
 from assay.api.modeldeployment import CheckStatus, ProcessState
-from assay.core import coverage, evidence, history, measures
+from assay.core import coverage, dispersion, evidence, measures
 from assay.core.decision import Missing
 from assay.core.evidence import Counted
 from assay.core.hypotheses import Rules, Trial, rules_of, with_odds
@@ -65,7 +65,7 @@ def look(check: Check, status: CheckStatus, found: Found, trial: Trial) -> Check
     if isinstance(readings, Missing):
         return _missed(check, status, trial, readings.reason)
     if not lacking:
-        status, lacking = history.with_dispersion(check, status, found, trial)
+        status, lacking = dispersion.with_dispersion(check, status, found, trial)
     if lacking:
         return _missed(check, status, trial, lacking)
     return _counted(check, status, evidence.count(status.counters, readings, floor), trial)
@@ -143,7 +143,7 @@ def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) ->
     old = status.totals or [0, 0, 0, 0]
     grown = (look.candidate_total, look.candidate_bad, look.stable_total, look.stable_bad)
     totals = [a + b for a, b in zip(old, grown, strict=True)]
-    seen = history.weighed(old, totals, status.dispersion)
+    seen = dispersion.weighed(old, totals, status.dispersion)
     effect = proportion.update_effect(_effect(status), seen)
     update: dict[str, Any] = {
         "harm": _stepped(rules.harm, status.harm, seen),

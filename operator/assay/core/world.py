@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from assay.api.base import Manifest
 from assay.api.modeldeployment import CandidateStatus, ModelDeployment, ModelDeploymentStatus, Stage
-from assay.core import history, measures, pods, revisions
+from assay.core import dispersion, measures, pods, revisions
 from assay.core.decision import Listing, Needs, Query, Seen
 from assay.core.names import (
     ACKS_CONFIG_MAP,
@@ -68,7 +68,7 @@ def _queries(resource: ModelDeployment, now: datetime) -> tuple[Query, ...]:
     if not _look_is_due(resource, now):
         return ()
     analysis = resource.spec.analysis
-    before = measures.queries(history.unmeasured(analysis, resource.status.checks), history=True)
+    before = measures.queries(dispersion.unmeasured(analysis, resource.status.checks), history=True)
     return (*measures.queries(analysis.checks), *before)
 
 

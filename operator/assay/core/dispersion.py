@@ -11,8 +11,7 @@ from assay.core.decision import Missing
 from assay.core.evidence import Readings
 from assay.core.hypotheses import Trial
 from assay.core.measures import Found
-from assay.stats import dispersion
-from assay.stats.dispersion import Pair, effective, factor
+from assay.stats.dispersion import HOPELESS, Pair, dispersion, effective, factor
 from assay.stats.proportion import Look
 
 
@@ -35,8 +34,8 @@ def with_dispersion(check: Check, status: CheckStatus, found: Found, trial: Tria
     if isinstance(events, Missing):
         return status, f"the hour before could not be read: {events.reason}"
     readings = evidence.read(events, trial.arms)
-    measured = None if isinstance(readings, Missing) else dispersion.dispersion(strata(readings))
-    if measured is not None and measured > dispersion.HOPELESS:
+    measured = None if isinstance(readings, Missing) else dispersion(strata(readings))
+    if measured is not None and measured > HOPELESS:
         told = f"pods of the stable revision differed {measured:.0f} times more than chance in the hour before"
         return status, f"{told}, so that requests are no evidence: count users or sessions, or set analysis.dispersion"
     return status.model_copy(update={"dispersion": factor(measured)}), ""
