@@ -22,11 +22,7 @@ from typing import Any, Final
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-CORRECT: Final = "correct"
-WRONG: Final = "wrong"
-UNLABELLED: Final = "unlabelled"
-OUTCOMES: Final = (UNLABELLED, WRONG, CORRECT)
-"""Every outcome; its place is how it is kept while the prediction waits (so 1 + True is correct)."""
+from assay.core.names import OUTCOMES
 
 UNMATCHED: Final = ("late", "unknown", "incomparable")
 """Why a label counts nowhere: it came after every delay; its id is none that waits or waited here (another pod's, or one
@@ -86,7 +82,7 @@ class Outcomes(Collector):
         self._size = capacity if self.delays else 0
         self._made = array("d", bytes(8 * self._size))
         self._values: list[Any] = [None] * self._size
-        self._states = bytearray(self._size)
+        self._states = bytearray(self._size)  # places in OUTCOMES, so that 1 + True is correct
         self._next = 0  # number of the next prediction; number n is at place n % size
         self._oldest = [0] * len(self.delays)  # for each delay, the oldest prediction that has not counted
         self._counts = [[0] * len(OUTCOMES) for _ in self.delays]

@@ -8,7 +8,7 @@ from assay.api.checks import Check, CheckPreset, LabelMatch
 from assay.core import evidence
 from assay.core.decision import Missing, Query, Series
 from assay.core.evidence import Arms, Events, Readings
-from assay.core.names import METRIC_VIA, OUTCOMES_METRIC, REQUESTS_METRIC
+from assay.core.names import CORRECT, METRIC_VIA, OUTCOMES_METRIC, REQUESTS_METRIC, UNLABELLED, WRONG
 
 RESPONSE_CLASS = "envoy_response_code_class"
 _REQUESTS = Query(REQUESTS_METRIC, ((METRIC_VIA, "split"),))
@@ -44,7 +44,7 @@ def events(check: Check, found: Found, *, history: bool = False) -> Events | Mis
             return answer
     series = [answer for answer in answers if not isinstance(answer, Missing)]
     if check.preset is CheckPreset.ACCURACY:
-        wrong, correct, unlabelled = (_with_outcome(series[0], one) for one in ("wrong", "correct", "unlabelled"))
+        wrong, correct, unlabelled = (_with_outcome(series[0], one) for one in (WRONG, CORRECT, UNLABELLED))
         return Events(wrong, (*wrong, *correct), unlabelled)
     if check.proportion is None:
         bad = tuple(one for one in series[0] if one.labels.get(RESPONSE_CLASS) == "5")

@@ -26,4 +26,5 @@ METRIC_REVISION = "assay_revision"  # from a model pod's label; on routers, Envo
 METRIC_VIA = "assay_via"  # split: by weight; direct: by request header, counted apart
 REQUESTS_METRIC = "envoy_cluster_upstream_rq_xx"  # labels above, envoy_response_code_class="2".."5"
 LATENCY_METRIC = "envoy_cluster_upstream_rq_time"  # histogram, milliseconds
-OUTCOMES_METRIC = "assay_outcomes_total"  # from model pods: outcome="correct"|"wrong"|"unlabelled", age_seconds="60"
+OUTCOMES_METRIC = "assay_outcomes_total"  # from model pods, with the labels outcome and age_seconds="60"
+OUTCOMES = UNLABELLED, WRONG, CORRECT = "unlabelled", "wrong", "correct"
