@@ -141,9 +141,7 @@ def _up(name: str) -> Layout:
 @NAME
 def env(name: str) -> None:
     """Print what a shell must export to reach the sandbox."""
-    found = cluster.status(Layout(name))
-    if not found["up"]:
-        raise SandboxError(f"Sandbox {name} is not up; `assay sandbox up` starts it.")
+    found = cluster.status(_up(name))
     click.echo(f"export KUBECONFIG={found['kubeconfig']}")
     click.echo(f"export ASSAY_PROMETHEUS_URL={found['prometheus']}")
     click.echo(f"export ASSAY_ALERTMANAGER_URL={found['alertmanager']}")
@@ -170,12 +168,10 @@ def load(name: str, project: Path, images: tuple[str, ...]) -> None:
 
     The project's images are assay, assay-router and flights; they are built from their Containerfiles first.
     """
-    layout = Layout(name)
     for image in images:
         if image not in PROJECT_IMAGES and not Path(image).is_file():
             raise SandboxError(f"{image} is neither an archive nor one of {', '.join(PROJECT_IMAGES)}.")
-    if not cluster.alive(layout):
-        raise SandboxError(f"Sandbox {name} is not up; `assay sandbox up` starts it.")
+    layout = _up(name)
     with progress() as report:
         for image in images:
             if image in PROJECT_IMAGES:
