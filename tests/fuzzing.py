@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 import yaml
 from hypothesis import strategies as st
 
-from modeldeployments import TEMPLATE, model_deployments, written
+from drawing import model_deployments
+from modeldeployments import TEMPLATE, written
 
 Manifest: TypeAlias = dict[str, Any]
 Schema: TypeAlias = dict[str, Any]

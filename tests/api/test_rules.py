@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from assay.api.base import Manifest
 from assay.api.modeldeployment import ModelDeployment, Router
-from modeldeployments import REFUSED, TEMPLATE, WRONG, Wrong, model_deployments, with_check, with_steps, written
+from drawing import model_deployments
+from modeldeployments import REFUSED, TEMPLATE, WRONG, Wrong, with_check, with_steps, written
 
 
 def place(location: tuple[int | str, ...]) -> str:

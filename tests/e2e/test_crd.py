@@ -13,7 +13,8 @@ from assay.api.base import GROUP, VERSION, Manifest
 from assay.api.modeldeployment import ModelDeployment
 from assay.sandbox.cluster import kubectl
 from assay.sandbox.layout import Layout
-from modeldeployments import REFUSED, WRONG, Wrong, model_deployments, written
+from drawing import model_deployments
+from modeldeployments import REFUSED, WRONG, Wrong, written
 
 CRDS = Path(__file__).parents[2] / "crds"
 NAMESPACE = "rules"  # stays empty: all is asked by dry runs
