@@ -170,7 +170,7 @@ def test_the_table_shows_both_revisions_the_verdict_its_evidence_and_the_losses(
 
     assert all(part in text for part in ("v2", rolled_back.over_hash, rolled_back.revision_hash, "Fail", "7 lost"))
     assert re.search(r"harm.*safety", text)
-    assert "100 of 100" in text
+    assert "200 of 200" in text
 
 
 def test_without_a_terminal_a_line_is_due_when_something_changed_but_not_for_evidence_alone(promoted: Act) -> None:
@@ -182,7 +182,7 @@ def test_without_a_terminal_a_line_is_due_when_something_changed_but_not_for_evi
 
 
 def test_the_summary_says_after_what_and_on_which_evidence_each_was_decided(promoted: Act, rolled_back: Act) -> None:
-    text = " ".join(shown(table.summary([promoted, rolled_back]), width=400).split())
+    text = " ".join(shown(table.summary([promoted, rolled_back]), width=1000).split())
 
     for act in (promoted, rolled_back):
         ending = ending_of(act)
