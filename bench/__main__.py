@@ -22,7 +22,7 @@ from rich.table import Table
 
 from assay.sandbox import cluster
 from assay.sandbox.cli import progress
-from assay.sandbox.layout import Layout, program
+from assay.sandbox.layout import Layout
 from bench import page
 from bench.processes import enter
 from bench.router import added_latency
@@ -53,8 +53,7 @@ def sandbox() -> Iterator[Layout]:
 @contextmanager
 def shop(layout: Layout) -> Iterator[Shop]:
     """Install everything in a sandbox of our own; remove it afterwards."""
-    config = f"--kubeconfig={layout.kubeconfig}"
-    place = Shop([program("kubernetes"), "kubectl", config], [program("helm"), config], "bench", "assay-system")
+    place = Shop.in_sandbox(layout, "bench", "assay-system")
     with progress() as report:
         cluster.load_project(layout, PROJECT, report)
         report("installing the operator", None)

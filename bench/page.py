@@ -46,9 +46,7 @@ def page(measured: dict[str, Any]) -> str:
     places = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701 - Markdown
     windows = [window(one) for one in measured["windows"]]
     verbs = sorted({verb for one in measured["windows"] for verb in one["calls"]}, key=_reading_first)
-    rates = [
-        (verb, [one["calls"].get(verb, 0) / max(one["rounds"], 1) for one in measured["windows"]]) for verb in verbs
-    ]
+    rates = [(verb, [one["calls"].get(verb, 0) / rounds(one) for one in measured["windows"]]) for verb in verbs]
     text = places.from_string((HERE / "performance.md.j2").read_text()).render(
         cores=measured["cores"],
         caution=measured.get("caution"),
@@ -73,22 +71,27 @@ def _reading_first(call: str) -> tuple[bool, str]:
 
 def window(one: dict[str, Any]) -> dict[str, Any]:
     """Return a window as it is shown."""
-    rounds, seconds = max(one["rounds"], 1), one["seconds"]
+    seconds = one["seconds"]
     cuts = statistics.quantiles(one["lags"], n=100, method="inclusive")
     return {
         "name": one["name"],
         "rolling": one["rolling"],
         "objects": f"{one['objects']:,}",
-        "rounds_per_second": f"{rounds / seconds:.1f}",
+        "rounds_per_second": f"{one['rounds'] / seconds:.1f}",
         "round_ms": f"{1000 * one['round_seconds']:.0f}",
-        "calls_per_round": f"{sum(one['calls'].values()) / rounds:.1f}",
+        "calls_per_round": f"{sum(one['calls'].values()) / rounds(one):.1f}",
         "queries_per_second": f"{one['queries'] / seconds:.2f}",
-        "cpu_per_thousand": f"{1000 * one['cpu_seconds'] / rounds:.1f}",
+        "cpu_per_thousand": f"{1000 * one['cpu_seconds'] / rounds(one):.1f}",
         "cpu_percent": f"{100 * one['cpu_seconds'] / seconds:.0f}",
         "memory": f"{one['memory_mb']:.0f}",
         "lag_p50": f"{cuts[49]:.1f}",
         "lag_p99": f"{cuts[98]:.1f}",
     }
+
+
+def rounds(one: dict[str, Any]) -> int:
+    """Return by how many rounds a window's counts are divided: by one where none came due."""
+    return max(int(one["rounds"]), 1)
 
 
 def start(facts: dict[str, float], objects: str) -> list[tuple[str, str]]:

@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import yaml
+
+from assay.sandbox.layout import Layout, program
 
 Found = TypeVar("Found")
 
@@ -47,6 +49,15 @@ class Shop:
     namespace: str
     operator_namespace: str
     operator_release: str = "assay"
+
+    @classmethod
+    def in_sandbox(
+        cls, layout: Layout, namespace: str, operator_namespace: str, operator_release: str = "assay"
+    ) -> Self:
+        """Return a shop in a sandbox that is up."""
+        config = f"--kubeconfig={layout.kubeconfig}"
+        kubectl, helm = [program("kubernetes"), "kubectl", config], [program("helm"), config]
+        return cls(kubectl, helm, namespace, operator_namespace, operator_release)
 
     def kubectl(self, *argv: str, given: str | None = None, namespace: str = "") -> str:
         """Run kubectl in the shop's namespace, or another, and return what it says."""

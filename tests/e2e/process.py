@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from assay.sandbox import cluster
 from assay.sandbox.layout import Layout
+from flights.shop import until
 
 NOWHERE = "nowhere.invalid/none:1"  # nothing here needs a pod that runs, and one without an image costs nothing
 
@@ -26,13 +26,6 @@ SPEC: dict[str, Any] = {
     "strategy": {"canary": {"steps": [{"weight": 5}]}},
     "analysis": {"checks": [{"name": "errors", "preset": "error-ratio"}]},
 }
-
-
-def until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
-        time.sleep(0.1)
 
 
 class Place:

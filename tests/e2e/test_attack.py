@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from assay.sandbox.layout import Layout, program
+from assay.sandbox.layout import Layout
 from flights.shop import Shop, ShopError, until
+from modeldeployments import written
 
 NOWHERE = "nowhere.invalid/none:1"
 BESIDE = "beside"  # looked after at the same time as all that is wrong
@@ -20,9 +21,7 @@ SOON = 15.0  # seconds; far less than the minute after which what nobody reads i
 
 @pytest.fixture(scope="module")
 def shop(sandbox: Layout) -> Iterator[Shop]:
-    config = f"--kubeconfig={sandbox.kubeconfig}"
-    shop = Shop([program("kubernetes"), "kubectl", config], [program("helm"), config], "attacked-models",
-                "attacked-operator", "attacked")  # fmt: skip
+    shop = Shop.in_sandbox(sandbox, "attacked-models", "attacked-operator", "attacked")
     shop.install()
     yield shop
     shop.uninstall()
@@ -30,18 +29,8 @@ def shop(sandbox: Layout) -> Iterator[Shop]:
 
 def manifest(name: str, container: dict[str, Any] | None = None, **template: Any) -> dict[str, Any]:
     model = {"name": "model", "image": NOWHERE, "ports": [PORT], **(container or {})}
-    return {
-        "apiVersion": "assay.dev/v1alpha1",
-        "kind": "ModelDeployment",
-        "metadata": {"name": name},
-        "spec": {
-            "model": {"name": "flights", "version": "1"},
-            "template": {**template, "spec": {"containers": [model], **template.get("spec", {})}},
-            "traffic": {"router": {"replicas": 1}},
-            "strategy": {"canary": {"steps": [{"weight": 5}]}},
-            "analysis": {"checks": [{"name": "errors", "preset": "error-ratio"}]},
-        },
-    }
+    parts = {**template, "spec": {"containers": [model], **template.get("spec", {})}}
+    return written(name, template=parts, traffic={"router": {"replicas": 1}})
 
 
 def volume(config_map: str) -> dict[str, Any]:

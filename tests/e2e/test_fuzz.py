@@ -27,7 +27,8 @@ from urllib3.exceptions import MaxRetryError
 import fuzzing
 from assay.api.base import GROUP, VERSION, Manifest
 from assay.sandbox.layout import Layout
-from e2e.process import Operator, Place, until
+from e2e.process import Operator, Place
+from flights.shop import ShopError, until
 from modeldeployments import written
 
 MANY = int(os.environ.get("ASSAY_TEST_EXAMPLES", "2000"))
@@ -128,6 +129,10 @@ class Load:
         found = self.objects.list_namespaced_custom_object(GROUP, VERSION, self.namespace, "modeldeployments")
         items: list[Manifest] = cast("Manifest", found)["items"]
         return items
+
+    def unseen(self) -> list[Any]:
+        """Return what the operator has not observed: metadata and conditions."""
+        return [(one["metadata"], one.get("status", {}).get("conditions")) for one in self.all() if not observed(one)]
 
     def make_up(self) -> None:
         """Make those of the usual resources that were deleted anew, so that what is done to them meets something."""
@@ -238,15 +243,9 @@ def test_a_load_of_bad_resources_is_refused_in_a_sentence_or_handled(
         )
         until(lambda: observed(place.read(name=CANARY)), "the canary is reconciled meanwhile", QUIET)
     until(watched.is_quiet, "the queue is empty", QUIET)
-    unseen: list[Manifest] = []
-
-    def all_seen() -> bool:
-        unseen[:] = [one for one in load.all() if not observed(one)]
-        return not unseen
-
-    with suppress(AssertionError):
-        until(all_seen, "every resource is observed", QUIET)
-    assert not [(one["metadata"], one.get("status", {}).get("conditions")) for one in unseen]
+    with suppress(ShopError):  # the assertion that follows says more
+        until(lambda: not load.unseen(), "every resource is observed", QUIET)
+    assert load.unseen() == []
     watched.is_well()
 
     told = [(one["metadata"]["name"], stalled(one)) for one in load.all() if stalled(one)]

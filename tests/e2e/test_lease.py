@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from e2e.process import Operator, Place, until
+from e2e.process import Operator, Place
+from flights.shop import until
 
 LASTS = 15.0  # seconds for which a lease is not taken from a holder that is heard of no more
 

@@ -6,7 +6,8 @@ from contextlib import suppress
 
 from assay.sandbox.errors import SandboxError
 from e2e.older import older, put
-from e2e.process import Operator, Place, until
+from e2e.process import Operator, Place
+from flights.shop import until
 
 STOP_SECONDS = 5.0
 

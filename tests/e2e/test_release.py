@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from assay.sandbox.layout import Layout, program
+from assay.sandbox.layout import Layout
 from e2e.operators import sigkill
 from flights.shop import Shop, until
 
@@ -34,9 +34,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def shop(sandbox: Layout) -> Iterator[Shop]:
-    config = f"--kubeconfig={sandbox.kubeconfig}"
-    shop = Shop([program("kubernetes"), "kubectl", config], [program("helm"), config], "release-models",
-                "release-operator", "tested")  # fmt: skip
+    shop = Shop.in_sandbox(sandbox, "release-models", "release-operator", "tested")
     shop.install()
     yield shop
     shop.uninstall()

@@ -1,20 +1,16 @@
 """The bench of the operator runs, with a fleet of a few, and what it counts is within bounds."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 from bench import page
-from bench.processes import enter
+from bench.__main__ import scale
 
 from assay.api import crd
 from assay.sandbox import cluster
 from assay.sandbox.layout import Layout
 
-PROJECT = Path(__file__).parents[2]
 MOST_CALLS_IDLE = 10  # six reads, and four writes where a minute is over
 MOST_CALLS_ROLLING = 20  # a rollout makes a revision, Services and Deployments, and tells what it does
 
@@ -23,13 +19,7 @@ MOST_CALLS_ROLLING = 20  # a rollout makes a revision, Services and Deployments,
 def measured(sandbox: Layout) -> dict[str, Any]:
     definitions = {"apiVersion": "v1", "kind": "List", "items": crd.crds()}
     cluster.kubectl(sandbox, "apply", "--server-side", "--force-conflicts", "-f", "-", given=json.dumps(definitions))
-    fleet = ("--idle=6", "--rolling=3", "--seconds=3", "--minutes=0.3")
-    command = enter(sandbox, sys.executable, "-m", "bench.scale", "--sandbox", sandbox.name, *fleet)
-    told = subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.PIPE).stdout
-    found: dict[str, Any] = {}
-    for line in told.splitlines():
-        found |= json.loads(line)
-    return found
+    return scale(sandbox, "--idle=6", "--rolling=3", "--seconds=3", "--minutes=0.3")
 
 
 def test_api_calls_per_round_are_bounded(measured: dict[str, Any]) -> None:

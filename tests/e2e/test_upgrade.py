@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from assay.sandbox.layout import Layout, program
+from assay.sandbox.layout import Layout
 from flights.shop import Shop, until
 
 ROOT = Path(__file__).parents[2]
@@ -56,9 +56,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shop(sandbox: Layout) -> Iterator[Shop]:
-    config = f"--kubeconfig={sandbox.kubeconfig}"
-    shop = Shop([program("kubernetes"), "kubectl", config], [program("helm"), config], "upgrade-models",
-                "upgrade-operator", "upgraded")  # fmt: skip
+    shop = Shop.in_sandbox(sandbox, "upgrade-models", "upgrade-operator", "upgraded")
     space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": shop.namespace}}
     shop.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(ROOT / "crds"))
     shop.kubectl("apply", "--server-side", "--filename", "-", given=json.dumps(space))

@@ -40,9 +40,8 @@ def sandboxed(project: Path, console: Console, *, keep: bool) -> Iterator[Shop]:
             cluster.up(LAYOUT, report)
             stack.callback(_let_nothing_interrupt)
             cluster.load_project(LAYOUT, project, report)
-        config = f"--kubeconfig={LAYOUT.kubeconfig}"
         try:
-            yield Shop([program("kubernetes"), "kubectl", config], [program("helm"), config], NAMESPACE, OPERATOR)
+            yield Shop.in_sandbox(LAYOUT, NAMESPACE, OPERATOR)
         finally:
             if keep:
                 stack.pop_all()
