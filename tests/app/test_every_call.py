@@ -17,6 +17,8 @@ from assay.api.base import Manifest
 from assay.api.modeldeployment import ModelDeploymentStatus, Outcome, Stage
 from assay.core.errors import ApiUnavailable, Conflict, Forbidden
 
+pytestmark = pytest.mark.exhaustive
+
 ERRORS: dict[str, Callable[[], BaseException]] = {
     "killed": Crash,
     "away": lambda: ApiUnavailable("The API server did not answer."),

@@ -20,6 +20,8 @@ from assay.app.reconcile import World, reconcile
 from assay.app.settings import Settings
 from modeldeployments import written
 
+pytestmark = pytest.mark.exhaustive
+
 MANY = int(os.environ.get("ASSAY_TEST_EXAMPLES", "300"))
 EXAMPLES = settings(
     max_examples=MANY,

@@ -20,6 +20,8 @@ from assay.api.modeldeployment import Outcome, Stage
 from assay.app.reconcile import reconcile
 from assay.core.decision import Ref
 
+pytestmark = pytest.mark.exhaustive
+
 T = TypeVar("T")
 
 TURNS: dict[int, Callable[[], None]] = {}

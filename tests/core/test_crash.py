@@ -7,6 +7,8 @@ import pytest
 from assay.api.modeldeployment import Outcome, Stage
 from core.simulation import Cluster, a_spec
 
+pytestmark = pytest.mark.exhaustive
+
 LOST_SAVE = {"save": False}  # killed between acting and saving, or a conflict
 LOST_ROUND = {"act": False, "save": False}  # killed before acting
 

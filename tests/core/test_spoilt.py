@@ -17,6 +17,8 @@ from assay.core.names import SPLIT_KEY
 from assay.core.split import Split
 from core.simulation import Cluster, a_spec
 
+pytestmark = pytest.mark.exhaustive
+
 EXAMPLES = settings(
     max_examples=100,
     deadline=None,

@@ -16,6 +16,13 @@ def sigkill(shop: Shop) -> None:
     until(lambda: _operator(shop)["restartCount"] > container["restartCount"], "the killed container is started again")
 
 
+def replace(shop: Shop) -> None:
+    """Kill the operator's first process and its pod; another pod comes, without the kubelet's growing patience."""
+    os.kill(operator_process(shop), signal.SIGKILL)
+    selector = f"app.kubernetes.io/instance={shop.operator_release}"
+    shop.kubectl("delete", "pods", "--selector", selector, "--force", namespace=shop.operator_namespace)
+
+
 def operator_process(shop: Shop) -> int:
     """Return the pid of the operator's first process on the node."""
     return first_process(_operator(shop))

@@ -29,6 +29,12 @@ TINY = {
 }
 
 
+def dying(how: str) -> dict[str, Any]:
+    """A container that answers as the tiny one does, and comes to its end after three seconds."""
+    timer = f"import threading; threading.Timer(3, lambda: {how}).start();"
+    return {"command": ["python", "-c", timer + ANSWERS]}
+
+
 def tiny(name: str, version: str = "1", *, container: dict[str, Any] | None = None, **analysis: Any) -> dict[str, Any]:
     """A ModelDeployment with one pod that starts at once, predicts nothing, and stays on trial for an hour."""
     template = {"terminationGracePeriodSeconds": 1, "containers": [{**TINY, **(container or {})}]}

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from assay.sandbox.layout import Layout, program
-from e2e.operators import operator_process, process
-from e2e.scene import Scene, tiny
+from assay.sandbox.layout import Layout
+from e2e.operators import operator_process, process, replace
+from e2e.scene import Scene, dying, tiny
 from flights.shop import Shop, until
 
 RATE = 50  # requests per second
@@ -23,16 +23,22 @@ HALF: list[dict[str, Any]] = [{"weight": 50, "minSeconds": 1}]
 HALF_FOR_LONG: list[dict[str, Any]] = [*HALF, {"pause": {"seconds": 3600}}]
 DELETED_AT = ["Initialising", "Preparing", "Analysing", "RollingBack", "RolledBack"]
 NOWHERE = {"image": "nowhere.invalid/none:1", "command": ["none"]}
+FAILING = {  # what is wrong with a candidate's container, and what status says of it
+    "never-ready": (NOWHERE, "Its pods did not become ready within 30 s. Container model is waiting"),
+    "crashing": (dying("__import__('os')._exit(3)"), "ended 3 times, last Error (exit code 3)."),
+    "devouring": (
+        {**dying("bytearray(10**9)"), "resources": {"limits": {"memory": "96Mi"}}},
+        "ended 3 times, last OOMKilled (exit code 137).",
+    ),
+}
 
 
 @pytest.fixture(scope="module")
 def scene(sandbox: Layout) -> Iterator[Scene]:
-    config = f"--kubeconfig={sandbox.kubeconfig}"
-    shop = Shop([program("kubernetes"), "kubectl", config], [program("helm"), config], "reliable-models",
-                "reliable-operator", "reliable")  # fmt: skip
+    shop = Shop.in_sandbox(sandbox, "reliable-models", "reliable-operator", "reliable")
     shop.install()
     scene = Scene(sandbox, shop)
-    scene.apply(*(tiny(name) for name in ("preparing", "analysing", "rolling-back", "rolled-back")))
+    scene.apply(*(tiny(name) for name in ("preparing", "analysing", "rolling-back", "rolled-back", *FAILING)))
     scene.apply(tiny("initialising", container=NOWHERE))
     scene.release("v1", HALF)
     shop.stage("Stable")
@@ -183,6 +189,74 @@ def test_a_spec_that_is_changed_forward_and_back_ends_where_it_was(scene: Scene)
     assert (status["stable"]["revision"], status["history"][0]["outcome"]) == (stable, "Superseded")
     until(lambda: scene.live_of("flights", candidate) == [], "nothing but its record is left of the candidate", 60)
     assert scene.since(before)["losses"] == {}
+
+
+@pytest.mark.reliability(
+    trouble="operator killed, and its pod with it",
+    stage=["Preparing", "Analysing", "Promoting", "RollingBack"],
+    outcome="goes on where it was, no request lost",
+)
+def test_an_operator_that_is_killed_at_any_stage_of_a_release_goes_on_where_it_was(scene: Scene) -> None:
+    first = scene.shop.stage("Stable")["stable"]["revision"]
+    ended = len(scene.shop.status()["history"])
+    before = scene.heard()
+
+    with scene.deaf_router("flights"):
+        scene.release("v1", HALF)
+        second = scene.shop.stage("Preparing", weight=50)["candidate"]["revision"]
+        replace(scene.shop)
+    assert scene.shop.stage("Analysing")["candidate"]["revision"] == second
+    replace(scene.shop)
+    with scene.deaf_router("flights"):
+        scene.shop.stage("Promoting")
+        replace(scene.shop)
+    promoted = scene.shop.stage("Stable")
+    assert [promoted["stable"]["revision"], promoted["history"][0]["outcome"]] == [second, "Promoted"]
+
+    scene.release("v2", HALF_FOR_LONG)
+    assert scene.shop.stage("Analysing", weight=50)["candidate"]["revision"] == first
+    with scene.deaf_router("flights"):
+        scene.release("v1", HALF)
+        scene.shop.stage("RollingBack")
+        replace(scene.shop)
+    back = scene.shop.stage("Stable")
+
+    assert [back["stable"]["revision"], back["history"][0]["outcome"]] == [second, "Superseded"]
+    assert len(back["history"]) == ended + 2
+    assert scene.answered(RATE)["revisions"].keys() == {second}
+    assert scene.since(before)["losses"] == {}
+
+
+@pytest.fixture(scope="module")
+def failed(scene: Scene) -> dict[str, dict[str, Any]]:
+    """Release candidates that fail in the middle of others' traffic; return how each ended."""
+    for name in FAILING:
+        scene.shop.stage("Stable", name=name)
+    scene.apply(*(tiny(name, "2", container=wrong, deadlineSeconds=30 if wrong is NOWHERE else 600)
+                  for name, (wrong, _) in FAILING.items()))  # fmt: skip
+    return {name: scene.shop.stage("RolledBack", name=name, seconds=240) for name in FAILING}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.reliability(trouble=trouble, stage=stage, outcome="rolled back, told why"))
+        for name, trouble, stage in (
+            ("never-ready", "candidate never ready", "Preparing"),
+            ("crashing", "candidate crashes or runs out of memory again and again", "Analysing"),
+            ("devouring", "candidate crashes or runs out of memory again and again", "Analysing"),
+        )
+    ],
+)
+def test_a_candidate_whose_pods_fail_is_rolled_back_and_refused_from_then_on(
+    scene: Scene, failed: dict[str, dict[str, Any]], name: str
+) -> None:
+    (entry,) = failed[name]["history"]
+    assert entry["outcome"] == "RolledBack"
+    assert FAILING[name][1] in entry["reason"]
+    assert [one["revision"] for one in failed[name]["quarantined"]] == [entry["revision"]]
+    assert failed[name]["stable"]["ready"] == 1
+    until(lambda: scene.live_of(name, entry["revision"]) == [], "nothing but its record is left of the candidate", 60)
 
 
 @pytest.mark.reliability(trouble="deletion", stage="Promoting", outcome="nothing of it is left")
