@@ -15,43 +15,44 @@ from assay.app import logs
 from assay.app.settings import PREFIX, Settings
 from assay.core.errors import AssayError
 
-SANDBOX = "assay.sandbox.cli"
+LAZY = {"sandbox": "assay.sandbox.cli", "replay": "assay.app.replay"}
+"""Commands that the operator's image does without, and so without their packages; an extra has the same name."""
 
 
 class _Lazy(click.Group):
-    """A group whose `sandbox` is loaded when it is asked for: the operator's image does without its packages."""
+    """A group some of whose commands are loaded when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
-        return sorted([*super().list_commands(ctx), "sandbox"])
+        return sorted([*super().list_commands(ctx), *LAZY])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command; a stand-in that says what is missing where the sandbox cannot be loaded."""
-        if cmd_name != "sandbox":
+        """Return a command; a stand-in that says what is missing where one cannot be loaded."""
+        if cmd_name not in LAZY:
             return super().get_command(ctx, cmd_name)
         try:
-            command = importlib.import_module(SANDBOX).sandbox
+            command = getattr(importlib.import_module(LAZY[cmd_name]), cmd_name)
         except ModuleNotFoundError as error:
-            return _missing(error.name or SANDBOX)
+            return _missing(cmd_name, error.name or LAZY[cmd_name])
         if not isinstance(command, click.Command):
-            raise TypeError(f"{SANDBOX}.sandbox is no command")
+            raise TypeError(f"{LAZY[cmd_name]}.{cmd_name} is no command")
         return command
 
 
-def _missing(module: str) -> click.Command:
-    """Return a command in place of the sandbox that says which package it lacks."""
+def _missing(name: str, module: str) -> click.Command:
+    """Return a command in place of one that says which package it lacks."""
 
     def explain(**_: object) -> None:
         raise click.ClickException(
-            f"The sandbox needs the Python module {module!r}, which is not installed."
-            " Install the extra: pip install 'assay-operator[sandbox]'."
+            f"`assay {name}` needs the Python module {module!r}, which is not installed."
+            f" Install the extra: pip install 'assay-operator[{name}]'."
         )
 
     return click.Command(
-        "sandbox",
+        name,
         callback=explain,
         params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
-        help="Run a whole Kubernetes on this machine (needs the extra 'sandbox').",
+        help=f"Needs the extra '{name}', which is not installed.",
         context_settings={"ignore_unknown_options": True},
     )
 

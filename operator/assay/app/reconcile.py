@@ -132,9 +132,17 @@ def parse(kind: Kind, raw: Manifest) -> ModelDeployment:
         InvalidSpec: It does not fit the model; the message names up to three fields.
         NewerState: Its status is not ours to read.
     """
-    present = {**raw, "status": migrated(raw.get("status", {}))}
+    return validated(kind.model, {**raw, "status": migrated(raw.get("status", {}))})
+
+
+def validated(model: type[ModelDeployment], raw: Manifest) -> ModelDeployment:
+    """Return the object as a value, its status read as it stands.
+
+    Raises:
+        InvalidSpec: It does not fit the model; the message names up to three fields.
+    """
     try:
-        return kind.model.model_validate(present)
+        return model.model_validate(raw)
     except ValidationError as error:
         sentences = [f"{_field(one['loc'])}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()[:3]]
         raise InvalidSpec("; ".join(sentences)) from error

@@ -1,7 +1,7 @@
 """When is a step of the canary over, and what comes next?"""
 
 from assay.api.base import Verdict
-from assay.api.modeldeployment import CheckStatus, Gate, ModelDeploymentSpec, ModelDeploymentStatus
+from assay.api.modeldeployment import CheckStatus, Gate, ModelDeploymentSpec, ModelDeploymentStatus, NoDataPolicy
 from assay.api.strategy import Step
 from assay.core.checks import harm_score
 from assay.core.times import since
@@ -69,15 +69,33 @@ def obstacle(world: World, status: ModelDeploymentStatus) -> str:
     index = status.candidate.step if status.candidate else 0
     if weight_at(spec, index) == 0:
         return ""  # a pause before the first weight: nothing can have been measured
-    return (is_last(spec, index) and _unpassed(spec, status.checks)) or ungated(spec, status.checks)
+    return unpassed(spec, status.checks) if is_last(spec, index) else ungated(spec, status.checks)
 
 
-def _unpassed(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> str:
+def failure(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> tuple[str, str] | None:
+    """Return which required check failed, and a sentence about it."""
+    least = worst(spec, found)
+    if least is None or least.verdict is not Verdict.FAIL:
+        return None
+    return least.name, f"Check {least.name} failed: {least.reason}"
+
+
+def ignorance(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> tuple[str, str] | None:
+    """Return which required check has no data where that alone rolls back, and a sentence about it."""
+    least = worst(spec, found)
+    if least is None or least.verdict is not Verdict.NO_DATA or spec.analysis.on_no_data is not NoDataPolicy.ROLLBACK:
+        return None
+    return least.name, f"Check {least.name} has no data, and onNoData is Rollback: {least.reason}"
+
+
+def unpassed(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> str:
     """Return which check keeps the candidate from promotion."""
     least = worst(spec, found)
     if least is None:
         return "no required check has been looked at"
-    return "" if least.verdict is Verdict.PASS else f"check {least.name} is {least.verdict}: {least.reason}"
+    if least.verdict is not Verdict.PASS:
+        return f"check {least.name} is {least.verdict}: {least.reason}"
+    return ungated(spec, found)
 
 
 def ungated(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from assay.api.base import Verdict
@@ -11,7 +12,8 @@ from assay.api.checks import Check, CheckPreset
 from assay.api.modeldeployment import CheckStatus, ProcessState
 from assay.core import coverage, dispersion, evidence, measures
 from assay.core.decision import Missing
-from assay.core.evidence import Counted
+from assay.core.dispersion import HourBefore
+from assay.core.evidence import Counted, Readings
 from assay.core.hypotheses import Rules, Trial, rules_of, with_odds
 from assay.core.measures import Found
 from assay.core.sentences import bounds, rate, ratio, score, sentence, summary
@@ -57,7 +59,22 @@ def carried(statuses: Sequence[CheckStatus], trial: Trial) -> tuple[CheckStatus,
 
 def look(check: Check, status: CheckStatus, found: Found, trial: Trial) -> CheckStatus:
     """Return the check's state after one look."""
-    readings = measures.read(check, found, trial.arms)
+    before = partial(measures.read_before, check, found, trial.arms)
+    return judge(check, status, measures.read(check, found, trial.arms), before, trial)
+
+
+def judge(
+    check: Check, status: CheckStatus, readings: Readings | Missing, before: HourBefore, trial: Trial
+) -> CheckStatus:
+    """Return the check's state after one look, whoever has read the counters.
+
+    Args:
+        check: The rule.
+        status: The state after the last look.
+        readings: What the counters say now, or why nothing is known.
+        before: Reads what they said in the hour before, from which the dispersion is measured; called at most once a rollout.
+        trial: The revisions, the moment, and from when on samples count.
+    """
     status, lacking = with_odds(check, status, readings)
     floor, waiting = _floor(check, trial)
     if waiting:
@@ -65,7 +82,7 @@ def look(check: Check, status: CheckStatus, found: Found, trial: Trial) -> Check
     if isinstance(readings, Missing):
         return _missed(check, status, trial, readings.reason)
     if not lacking:
-        status, lacking = dispersion.with_dispersion(check, status, found, trial)
+        status, lacking = dispersion.with_dispersion(status, before, trial)
     if lacking:
         return _missed(check, status, trial, lacking)
     return _counted(check, status, evidence.count(status.counters, readings, floor), trial)

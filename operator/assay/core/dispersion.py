@@ -1,18 +1,20 @@
 """How did requests to the stable revision fail in the hour before the rollout: one by one, or together?"""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import TypeAlias
 
 from assay.api.checks import Check
 from assay.api.modeldeployment import Analysis, CheckStatus
-from assay.core import evidence, measures
 from assay.core.decision import Missing
 from assay.core.evidence import Readings
 from assay.core.hypotheses import Trial
-from assay.core.measures import Found
 from assay.stats.dispersion import HOPELESS, Pair, dispersion, effective, factor
 from assay.stats.proportion import Look
+
+HourBefore: TypeAlias = Callable[[], Readings | Missing]
+"""Reads what the counters of a check said in the hour before the rollout."""
 
 
 def unmeasured(analysis: Analysis, statuses: Sequence[CheckStatus]) -> list[Check]:
@@ -21,7 +23,7 @@ def unmeasured(analysis: Analysis, statuses: Sequence[CheckStatus]) -> list[Chec
     return [] if analysis.dispersion else [check for check in analysis.checks if check.name not in known]
 
 
-def with_dispersion(check: Check, status: CheckStatus, found: Found, trial: Trial) -> tuple[CheckStatus, str]:
+def with_dispersion(status: CheckStatus, before: HourBefore, trial: Trial) -> tuple[CheckStatus, str]:
     """Fix the divisor of the counts, once, before anything counts; return also why that cannot be done, or an empty string.
 
     A rollout that an operator without it began goes on as it began, undivided.
@@ -30,11 +32,10 @@ def with_dispersion(check: Check, status: CheckStatus, found: Found, trial: Tria
         return status, ""
     if trial.analysis.dispersion:
         return status.model_copy(update={"dispersion": float(trial.analysis.dispersion)}), ""
-    events = measures.events(check, found, history=True)
-    if isinstance(events, Missing):
-        return status, f"the hour before could not be read: {events.reason}"
-    readings = evidence.read(events, trial.arms)
-    measured = None if isinstance(readings, Missing) else dispersion(strata(readings))
+    readings = before()
+    if isinstance(readings, Missing):
+        return status, f"the hour before could not be read: {readings.reason}"
+    measured = dispersion(strata(readings))
     if measured is not None and measured > HOPELESS:
         told = f"pods of the stable revision differed {measured:.0f} times more than chance in the hour before"
         return status, f"{told}, so that requests are no evidence: count users or sessions, or set analysis.dispersion"

@@ -66,6 +66,15 @@ def read(check: Check, found: Found, arms: Arms) -> Readings | Missing:
     return Missing(f"Prometheus has no series of {asked} for either revision")
 
 
+def read_before(check: Check, found: Found, arms: Arms) -> Readings | Missing:
+    """Return what the counters of a check said in the hour before; nothing where what they said makes no sense."""
+    series = events(check, found, history=True)
+    if isinstance(series, Missing):
+        return series
+    readings = evidence.read(series, arms)
+    return {} if isinstance(readings, Missing) else readings
+
+
 def _told(query: Query) -> str:
     """Return a query as Prometheus writes it."""
     pairs = ", ".join(f'{label}="{value}"' for label, value in query.match)

@@ -244,16 +244,14 @@ def _turn(world: World, status: ModelDeploymentStatus, candidate: CandidateStatu
     turn = aborted(world, status) or superseded(world, status) or crashed_back(world, status)
     if turn is not None:
         return turn
-    analysis = world.resource.spec.analysis
-    least = canary.worst(world.resource.spec, status.checks)
-    if least is not None and least.verdict is Verdict.FAIL:
-        return turned_back(world, status, Outcome.ROLLED_BACK, f"Check {least.name} failed: {least.reason}", least.name)
-    forced = _forced(world, status, candidate)
+    failure = canary.failure(world.resource.spec, status.checks)
+    forced = None if failure else _forced(world, status, candidate)
     if forced is not None:
         return forced
-    if least is not None and least.verdict is Verdict.NO_DATA and analysis.on_no_data is NoDataPolicy.ROLLBACK:
-        why = f"Check {least.name} has no data, and onNoData is Rollback: {least.reason}"
-        return turned_back(world, status, Outcome.ROLLED_BACK, why, least.name)
+    failure = failure or canary.ignorance(world.resource.spec, status.checks)
+    if failure is not None:
+        check, why = failure
+        return turned_back(world, status, Outcome.ROLLED_BACK, why, check)
     return _turn_when_late(world, status, candidate) if _overdue(world, candidate) else None
 
 

@@ -1,0 +1,176 @@
+"""Which counters did somebody write down, in a CSV file?
+
+run,time,check,role,instance,series,value,weight
+1,0,errors,stable,pod-a,total,120301,
+1,0,errors,stable,pod-a,bad,1190,
+"""
+
+import csv
+import math
+from array import array
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, NoReturn, TypeAlias
+
+from assay.core.decision import Series
+from assay.core.errors import InvalidSpec
+from assay.core.evidence import Events
+from assay.core.names import METRIC_REVISION
+from assay.core.replay import ARMS, Recording
+
+COLUMNS = ("time", "check", "role", "series", "value")
+OPTIONAL = ("run", "instance", "weight")
+ROLES = (ARMS.stable, ARMS.candidate)
+SERIES = ("total", "bad", "good")
+MOST_ROWS = 9_000_000  # what fits into some hundred megabytes
+LATEST = 1e11  # seconds; in the year 5138
+LARGEST = 2.0**53  # what is greater is no exact count any more
+
+
+class Place(NamedTuple):
+    """Which series of a run."""
+
+    check: str
+    role: str
+    instance: str
+    series: str
+
+
+@dataclass(slots=True)
+class _Samples:
+    times: "array[float]" = field(default_factory=lambda: array("d"))
+    values: "array[float]" = field(default_factory=lambda: array("d"))
+
+    def pairs(self) -> tuple[tuple[float, float], ...]:
+        return tuple(zip(self.times, self.values, strict=True))
+
+
+_Run: TypeAlias = dict[Place, _Samples]
+
+
+def read(path: Path, checks: Collection[str]) -> Mapping[str, Recording]:
+    """Return the recordings of a file, by the name of the run; a file without the column `run` holds one, named "1".
+
+    Args:
+        path: A CSV file in UTF-8 with a head. Each row is one cumulative counter as it was scraped: `time` in seconds,
+            `role` stable or candidate, `series` total, bad or good (two of the three for each instance; total is bad plus
+            good). Counters are subtracted per `instance`; they may fall where it began anew, and rows may be missing.
+            `weight`, the candidate's percent, is for those who read the file: evidence is weighed look by look, whatever
+            the weight was.
+        checks: The names that the column `check` may hold; each must occur.
+
+    Raises:
+        InvalidSpec: What the file says cannot be judged; the message names the line.
+    """
+    runs: dict[str, _Run] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for number, (run, place, time, value) in _rows(file, checks):
+                samples = runs.setdefault(run, {}).setdefault(place, _Samples())
+                if samples.times and time <= samples.times[-1]:
+                    _refuse(
+                        number,
+                        f"time {time:g} does not come after {samples.times[-1]:g}, at which {_told(place)} was last read",
+                    )
+                samples.times.append(time)
+                samples.values.append(value)
+    except OSError as error:
+        raise InvalidSpec(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise InvalidSpec(f"{path} is no text in UTF-8.") from error
+    except csv.Error as error:
+        raise InvalidSpec(f"{path} is no CSV file: {error}.") from error
+    missing = set(checks) - {place.check for run in runs.values() for place in run}
+    if missing:
+        raise InvalidSpec(f"{path} has no sample of check {', '.join(sorted(missing))}, which the spec has.")
+    return {name: _recording(name, run, checks) for name, run in runs.items()}
+
+
+def _refuse(number: int, why: str) -> NoReturn:
+    raise InvalidSpec(f"Line {number}: {why}.")
+
+
+def _rows(file: Iterator[str], checks: Collection[str]) -> Iterator[tuple[int, tuple[str, Place, float, float]]]:
+    """Yield each row with the number of its line."""
+    reader = csv.reader(file)
+    head = next(reader, [])
+    unknown = [name for name in head if name not in COLUMNS + OPTIONAL]
+    lacking = [name for name in COLUMNS if name not in head]
+    if lacking or unknown or len(set(head)) < len(head):
+        told = f"lacks {', '.join(lacking)}" if lacking else f"must have each of its columns once: {', '.join(head)}"
+        told = told if lacking or not unknown else f"has the unknown column {unknown[0]!r}"
+        _refuse(1, f"the head {told}; columns are {', '.join(COLUMNS)} and, where wanted, {', '.join(OPTIONAL)}")
+    places = {name: head.index(name) for name in head}
+    for count, row in enumerate(reader, start=1):
+        if not row:
+            continue
+        if count > MOST_ROWS:
+            _refuse(reader.line_num, f"there are more than {MOST_ROWS:,} rows; split the file by run")
+        if len(row) != len(head):
+            _refuse(reader.line_num, f"there are {len(row)} fields, but {len(head)} columns")
+        yield reader.line_num, _row({name: row[at] for name, at in places.items()}, checks, reader.line_num)
+
+
+def _row(row: Mapping[str, str], checks: Collection[str], number: int) -> tuple[str, Place, float, float]:
+    check, role, series = row["check"], row["role"], row["series"]
+    if check not in checks:
+        _refuse(number, f"check {check!r} is none of the spec's, which are {', '.join(checks)}")
+    if role not in ROLES:
+        _refuse(number, f"role {role!r} must be {' or '.join(ROLES)}")
+    if series not in SERIES:
+        _refuse(number, f"series {series!r} of check {check} must be one of {', '.join(SERIES)}")
+    time = _number("time", row["time"], LATEST, number)
+    value = _number("value", row["value"], LARGEST, number)
+    if row.get("weight"):
+        _number("weight", row["weight"], 100, number)
+    return row.get("run", "1"), Place(check, role, row.get("instance", ""), series), time, value
+
+
+def _number(name: str, text: str, most: float, number: int) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= most:
+        _refuse(number, f"{name} is {text!r}: must be a number from 0 to {most:g}")
+    return value
+
+
+def _told(place: Place) -> str:
+    return f"{place.series} of {place.check}, {place.role}" + (f", instance {place.instance}" if place.instance else "")
+
+
+def _recording(name: str, run: _Run, checks: Collection[str]) -> Recording:
+    """Return the series of one run, as if they had come from Prometheus."""
+    found: dict[str, Events] = {}
+    for check in checks:
+        bad: list[Series] = []
+        total: list[Series] = []
+        mine = [place for place in run if place.check == check]
+        for role, instance in dict.fromkeys((place.role, place.instance) for place in mine):
+            values = {kind: run[place] for kind in SERIES if (place := Place(check, role, instance, kind)) in run}
+            labels = {METRIC_REVISION: role, "pod": instance or role}
+            if len(values) < len(SERIES) - 1:
+                told = _told(Place(check, role, instance, " and ".join(values)))
+                raise InvalidSpec(f"Run {name} has {told}: two of {', '.join(SERIES)} are needed.")
+            if "bad" in values:
+                bads = values["bad"].pairs()
+            else:
+                bads = _difference(values["total"], values["good"], f"run {name}, {check}, {role}")
+            bad.append(Series(labels, bads))
+            total.append(Series(labels, values["total"].pairs() if "total" in values else bads))
+            if "total" not in values:
+                total.append(Series(labels, values["good"].pairs()))
+        found[check] = Events(tuple(bad), tuple(total))
+    return found
+
+
+def _difference(total: _Samples, good: _Samples, told: str) -> tuple[tuple[float, float], ...]:
+    """Return total minus good where both were read."""
+    known = dict(good.pairs())
+    found = tuple((time, value - known[time]) for time, value in total.pairs() if time in known)
+    for time, value in found:
+        if value < 0:
+            raise InvalidSpec(f"At time {time:g} ({told}) good is greater than total.")
+    return found

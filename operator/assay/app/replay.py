@@ -1,0 +1,179 @@
+"""What would Assay have decided on counters that somebody recorded? `assay replay`."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from assay.adapters import recording
+from assay.api.base import Manifest
+from assay.api.modeldeployment import CheckStatus, ModelDeployment, ModelDeploymentSpec
+from assay.app.reconcile import validated
+from assay.core.errors import AssayError, InvalidSpec
+from assay.core.replay import Decision, Judged, Recording
+from assay.core.replay import replay as looks_of
+
+FEW = 20  # runs that are shown one by one
+CHUNK = 8  # runs that a process is given at once
+
+
+class Refused(click.ClickException):
+    """What was given cannot be judged."""
+
+    exit_code = 2
+
+
+@click.command
+@click.option(
+    "--spec", required=True, type=click.Path(path_type=Path), help="The ModelDeployment whose checks judge, as YAML."
+)
+@click.option("--samples", required=True, type=click.Path(path_type=Path), help="The recorded counters, as CSV.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Format. [default: table]")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=os.cpu_count(), help="Processes. [default: one per core]"
+)
+def replay(spec: Path, samples: Path, output: str, workers: int) -> None:
+    r"""Judge recorded counters exactly as the operator would, look by look.
+
+    Columns of the CSV file: time (seconds; each distinct time is a look), check (its name in the spec), role (stable or
+    candidate), series (total, bad or good), value (the cumulative counter as scraped); and, where wanted, run (many
+    recordings in one file), instance (counters are subtracted per instance), weight (the candidate's percent).
+
+    The first time is what the next is subtracted from, so begin with the counters as they were before the first look. Steps,
+    pods and the deadline play no part: Promote means that every required check passed.
+
+    \b
+    assay replay --spec modeldeployment.yaml --samples looks.csv
+    assay replay --spec modeldeployment.yaml --samples looks.csv --output json | jq '.runs[].decision'
+    """
+    try:
+        judge = read_spec(spec)
+        recordings = recording.read(samples, [check.name for check in judge.analysis.checks])
+        with judged(judge, recordings, workers) as runs:
+            (write_json if output == "json" else write_table)(runs)
+    except AssayError as error:
+        raise Refused(str(error)) from error
+
+
+def read_spec(path: Path) -> ModelDeploymentSpec:
+    """Return the spec of the ModelDeployment in a file of YAML documents.
+
+    Raises:
+        InvalidSpec: There is none, or more than one, or the operator would refuse it.
+    """
+    try:
+        documents = [one for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if one is not None]
+    except OSError as error:
+        raise InvalidSpec(f"{path} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise InvalidSpec(f"{path} is no YAML file: {' '.join(str(error).split())}.") from error
+    found: list[Manifest] = [one for one in documents if isinstance(one, dict) and one.get("kind") == "ModelDeployment"]
+    if len(found) != 1:
+        raise InvalidSpec(
+            f"{path} holds {len(found) or 'no'} ModelDeployments, where one is needed to say what is judged."
+        )
+    return validated(ModelDeployment, {**found[0], "status": {}}).spec
+
+
+@contextmanager
+def judged(
+    spec: ModelDeploymentSpec, recordings: Mapping[str, Recording], workers: int
+) -> Iterator[Iterator[Manifest]]:
+    """Judge all recordings, on as many processes, and give the runs in their order as they come, with progress on a terminal."""
+    one = partial(_run, spec)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("judging", total=len(recordings))
+
+        def told(runs: Iterator[Manifest]) -> Iterator[Manifest]:
+            for run in runs:
+                yield run
+                progress.advance(task)
+
+        if workers == 1 or len(recordings) <= CHUNK:
+            yield told(map(one, recordings.items()))
+        else:
+            with ProcessPoolExecutor(workers) as pool:
+                yield told(pool.map(one, recordings.items(), chunksize=CHUNK))
+
+
+def _run(spec: ModelDeploymentSpec, named: tuple[str, Recording]) -> Manifest:
+    name, counters = named
+    looks = list(looks_of(spec, counters))
+    last = looks[-1]
+    decision: Manifest = {"run": name, "decision": str(last.decision), "reason": last.reason}
+    if last.decision is not Decision.UNDECIDED:
+        decision |= {"time": last.time}
+    if last.check:
+        decision |= {"check": last.check}
+    return {**decision, "looks": [_look(one) for one in looks]}
+
+
+def _look(one: Judged) -> Manifest:
+    return {"time": one.time, "checks": list(map(_check, one.checks, one.evidence))}
+
+
+def _check(status: CheckStatus, evidence: tuple[float, float]) -> Manifest:
+    harm, safety = (float(f"{share:.6g}") for share in evidence)
+    told: Manifest = {
+        "name": status.name,
+        "verdict": str(status.verdict),
+        "harm": harm,
+        "safety": safety,
+        "reason": status.reason,
+    }
+    if status.totals:
+        totals = dict(zip(("candidateTotal", "candidateBad", "stableTotal", "stableBad"), status.totals, strict=True))
+        told |= {**totals, "effect": status.effect, "interval": status.interval, "dispersion": status.dispersion}
+    return told
+
+
+def write_json(runs: Iterator[Manifest]) -> None:
+    """Print `{"runs": [...]}`, run by run, for there may be more than memory should hold."""
+    click.echo('{"runs": [')
+    for number, run in enumerate(runs):
+        click.echo(("," if number else "") + json.dumps(run, separators=(",", ":")))
+    click.echo("]}")
+
+
+def write_table(runs: Iterator[Manifest]) -> None:
+    """Print how each run ended, where they are few, and how many ended how."""
+    console = Console()
+    few: list[Manifest] = []
+    count: Counter[str] = Counter()
+    for run in runs:
+        count[run["decision"]] += 1
+        if len(few) <= FEW:
+            few.append(run)
+    if len(few) == 1:
+        console.print(_looks(few[0]))
+    if len(few) <= FEW:
+        table = Table("run", "decision", "at", "check", "reason")
+        for run in few:
+            at = f"{run['time']:g} s" if "time" in run else ""
+            table.add_row(run["run"], run["decision"], at, run.get("check", ""), run["reason"])
+        console.print(table)
+    total = count.total()
+    shares = (f"{name} {count[name]} ({count[name] / total:.2%})" for name in Decision)
+    console.print(f"{total} {'run' if total == 1 else 'runs'}: {', '.join(shares)}")
+
+
+def _looks(run: Mapping[str, Any]) -> Table:
+    table = Table("time", "check", "verdict", "harm", "safety", "effect", "interval", title=f"Run {run['run']}")
+    for look in run["looks"]:
+        for check in look["checks"]:
+            shares = (f"{check[key]:.1%}" for key in ("harm", "safety"))
+            effect = (check.get(key, "") for key in ("effect", "interval"))
+            table.add_row(f"{look['time']:g}", check["name"], check["verdict"], *shares, *effect)
+    return table

@@ -1,0 +1,159 @@
+"""What would the operator have decided on counters that were recorded?
+
+The same code judges; what is missing are pods, routers and steps: there is one weight, and each recorded time is a look.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import partial
+from typing import TypeAlias
+
+from assay.api.modeldeployment import CheckStatus, ModelDeploymentSpec
+from assay.core import canary, checks, evidence
+from assay.core.decision import Missing, Series
+from assay.core.evidence import Arms, Events, Readings
+from assay.core.hypotheses import Trial
+from assay.core.names import METRIC_REVISION
+from assay.core.sentences import sentence
+
+ARMS = Arms("stable", "candidate")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Recording: TypeAlias = Mapping[str, Events]
+"""Name of a check -> its recorded series, of which each has the labels `assay_revision` (an arm's name) and `pod`."""
+
+
+class Decision(StrEnum):
+    """How a recorded rollout ends."""
+
+    ROLLBACK = "Rollback"  # a required check failed, or has no data where onNoData is Rollback
+    PROMOTE = "Promote"  # every required check passed
+    UNDECIDED = "Undecided"  # the recording ends before
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One look."""
+
+    time: float
+    """Seconds, by the recording's clock."""
+    checks: tuple[CheckStatus, ...]
+    evidence: tuple[tuple[float, float], ...]
+    """For each check the evidence of harm and of safety, as shares of what decides: from 0 to 1."""
+    decision: Decision
+    check: str
+    """The check that decided; empty where none did."""
+    reason: str
+    """Why it was decided so, or what keeps it undecided: a sentence."""
+
+
+def replay(spec: ModelDeploymentSpec, recording: Recording) -> Iterator[Judged]:
+    """Judge a recording look by look, until something is decided.
+
+    The trial begins with the last time before the candidate appears, or with the first of all: what the counters say
+    then is what the next look subtracts. What was recorded before is the history from which the dispersion is measured.
+
+    Args:
+        spec: What the operator would be given; steps and the deadline play no part.
+        recording: For each check in spec, its series.
+
+    Yields:
+        The looks; the last one carries the decision. None where nothing was recorded.
+    """
+    tapes = {check.name: _Tape(recording[check.name]) for check in spec.analysis.checks}
+    times = sorted({time for tape in tapes.values() for time in tape.times})
+    if not times:
+        return
+    first = min(tape.first_of_candidate for tape in tapes.values())
+    begin = max((time for time in times if time < first < math.inf), default=times[0])
+    request = max(begin, min(tape.first_event for tape in tapes.values()))
+    state: Sequence[CheckStatus] = ()
+    for time in times[times.index(begin) :]:
+        trial = _trial(spec, begin, request, time)
+        state = [
+            checks.judge(check, status, tapes[check.name].at(time), partial(tapes[check.name].before, begin), trial)
+            for check, status in zip(spec.analysis.checks, checks.carried(state, trial), strict=True)
+        ]
+        judged = _decided(spec, trial, time, state)
+        yield judged
+        if judged.decision is not Decision.UNDECIDED:
+            return
+
+
+def _trial(spec: ModelDeploymentSpec, begin: float, request: float, time: float) -> Trial:
+    floor, waiting = math.nextafter(begin, -math.inf), ""  # the samples of the beginning are the first to be subtracted
+    if spec.analysis.warmup_seconds and time >= request:
+        floor, waiting = request + spec.analysis.warmup_seconds, "The candidate is warming up."
+    return Trial(ARMS, spec.analysis, EPOCH + timedelta(seconds=time), floor, waiting)
+
+
+def _decided(spec: ModelDeploymentSpec, trial: Trial, time: float, state: Sequence[CheckStatus]) -> Judged:
+    state = list(state)
+    shares = tuple((checks.harm_score(one) * trial.alpha, checks.safety_share(one, trial.beta)) for one in state)
+    failure = canary.failure(spec, state) or canary.ignorance(spec, state)
+    held = canary.unpassed(spec, state)
+    decision, check, reason = Decision.PROMOTE, "", "Every required check passed."
+    if failure is not None:
+        decision, (check, reason) = Decision.ROLLBACK, failure
+    elif held:
+        decision, reason = Decision.UNDECIDED, sentence(held)
+    return Judged(time, tuple(state), shares, decision, check, reason)
+
+
+class _Tape:
+    """The series of one check, of which each look sees the newest samples."""
+
+    def __init__(self, events: Events) -> None:
+        self._kinds = [[_Track(one) for one in kind] for kind in (events.bad, events.total, events.unlabelled)]
+        tracks = [track for kind in self._kinds for track in kind]
+        self.times = {time for track in tracks for time in track.values}
+        self._times: dict[str, list[float]] = {}
+        for pod in {track.pod for track in tracks}:
+            mine = [track for track in tracks if track.pod == pod]
+            # To judge, a series that was not written down at one time would have fallen to zero: that time tells nothing.
+            times = {time for track in mine for time in track.values}
+            self._times[pod] = sorted(time for time in times if all(track.tells(time) for track in mine))
+        self.first_of_candidate = min(
+            (min(one.values) for one in tracks if one.of_candidate and one.values), default=math.inf
+        )
+        self.first_event = min(
+            (time for one in self._kinds[1] if one.of_candidate for time, value in one.values.items() if value > 0),
+            default=math.inf,
+        )
+
+    def at(self, time: float) -> Readings | Missing:
+        """Return what a look sees: of each target the newest sample, and the one before it, which it was subtracted from."""
+        found = self._read(lambda times: times[max(0, bisect_right(times, time) - 2) : bisect_right(times, time)])
+        return found or Missing("nothing was recorded so far")
+
+    def before(self, begin: float) -> Readings | Missing:
+        """Return the history before the trial; none where it makes no sense."""
+        found = self._read(lambda times: times[: bisect_right(times, begin)])
+        return {} if isinstance(found, Missing) else found
+
+    def _read(self, part: Callable[[list[float]], list[float]]) -> Readings | Missing:
+        chosen = {pod: part(times) for pod, times in self._times.items()}
+        bad, total, unlabelled = (tuple(track.at(chosen[track.pod]) for track in kind) for kind in self._kinds)
+        return evidence.read(Events(bad, total, unlabelled), ARMS)
+
+
+class _Track:
+    """One series, to be read at chosen times."""
+
+    def __init__(self, series: Series) -> None:
+        self._labels = series.labels
+        self.pod = series.labels.get("pod", "")
+        self.of_candidate = series.labels.get(METRIC_REVISION) == ARMS.candidate
+        self.values = dict(series.samples)
+
+    def tells(self, time: float) -> bool:
+        """Return whether it is known at this time: it was read, or had not begun."""
+        return time in self.values or time < min(self.values, default=math.inf)
+
+    def at(self, times: Sequence[float]) -> Series:
+        """Return its samples at these times, as far as there are any."""
+        return Series(self._labels, tuple((time, self.values[time]) for time in times if time in self.values))

@@ -1,0 +1,125 @@
+"""Recorded counters are read as they were written, or refused in a sentence that names the line."""
+
+from pathlib import Path
+
+import pytest
+
+from assay.adapters import recording
+from assay.core.errors import InvalidSpec
+
+HEAD = "time,check,role,series,value"
+RIGHT = [
+    "0,errors,stable,total,100",
+    "0,errors,stable,bad,1",
+    "0,errors,candidate,total,10",
+    "0,errors,candidate,bad,0",
+]
+
+
+def written(folder: Path, *rows: str, head: str = HEAD) -> Path:
+    path = folder / "looks.csv"
+    path.write_text("\n".join([head, *rows]) + "\n")
+    return path
+
+
+def test_series_come_with_their_revision_and_their_instance_and_good_with_bad_makes_a_total(tmp_path: Path) -> None:
+    rows = [
+        "1,7,errors,stable,a,good,90,5",
+        "1,7,errors,stable,a,bad,10,5",
+        "1,7,errors,candidate,b,total,8,",
+        "1,7,errors,candidate,b,good,6,",
+    ]
+    path = written(tmp_path, *rows, head="run,time,check,role,instance,series,value,weight")
+
+    events = recording.read(path, ["errors"])["1"]["errors"]
+
+    assert [(one.labels["assay_revision"], one.labels["pod"], one.samples) for one in events.bad] == [
+        ("stable", "a", ((7.0, 10.0),)),
+        ("candidate", "b", ((7.0, 2.0),)),
+    ]
+    assert [one.samples for one in events.total] == [((7.0, 10.0),), ((7.0, 90.0),), ((7.0, 8.0),)]
+
+
+def test_runs_keep_the_order_in_which_they_are_met_and_may_be_interleaved(tmp_path: Path) -> None:
+    rows = [
+        f"{run},{time},errors,{role},{series},5"
+        for time in (0, 1)
+        for run in ("b", "a")
+        for role in ("stable", "candidate")
+        for series in ("total", "bad")
+    ]
+    path = written(tmp_path, *rows, head=f"run,{HEAD}")
+
+    found = recording.read(path, ["errors"])
+
+    assert list(found) == ["b", "a"]
+    assert found["a"]["errors"].bad[0].samples == ((0.0, 5.0), (1.0, 5.0))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["x,errors,stable,total,1"], "Line 2: time is 'x': must be a number from 0"),
+        (["0,errors,stable,total,nan"], "Line 2: value is 'nan': must be a number from 0"),
+        (["0,errors,stable,total,inf"], "Line 2: value is 'inf'"),
+        (["0,errors,stable,total,-1"], "Line 2: value is '-1'"),
+        (["0,errors,stable,total,1e17"], "Line 2: value is '1e17'"),
+        (["1e12,errors,stable,total,1"], "Line 2: time is '1e12'"),
+        (["0,recall,stable,total,1"], "Line 2: check 'recall' is none of the spec's, which are errors"),
+        (["0,errors,canary,total,1"], "Line 2: role 'canary' must be stable or candidate"),
+        (["0,errors,stable,count,1"], "Line 2: series 'count' of check errors must be one of total, bad, good"),
+        (["0,errors,stable,total"], "Line 2: there are 4 fields, but 5 columns"),
+        (["9,errors,stable,total,1", "9,errors,stable,total,1"], "Line 3: time 9 does not come after 9, at which total of errors, stable was last read"),
+        (["9,errors,stable,total,1", "8,errors,stable,total,1"], "Line 3: time 8 does not come after 9"),
+        (RIGHT[1:], "Run 1 has bad of errors, stable: two of total, bad, good are needed"),
+        (["0,errors,stable,total,1", "0,errors,stable,good,2", *RIGHT[2:]], "At time 0 (run 1, errors, stable) good is greater than total"),
+        ([], "has no sample of check errors, which the spec has"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_judged_is_refused_in_a_sentence(tmp_path: Path, rows: list[str], said: str) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        recording.read(written(tmp_path, *rows), ["errors"])
+
+    assert said in str(refused.value)
+    assert str(refused.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("time,check,role,series", "Line 1: the head lacks value"),
+        (f"{HEAD},pod", "Line 1: the head has the unknown column 'pod'"),
+        (f"{HEAD},value", "Line 1: the head must have each of its columns once"),
+        ("", "Line 1: the head lacks time, check"),
+    ],
+)
+def test_a_head_that_is_wrong_is_refused_in_a_sentence(tmp_path: Path, head: str, said: str) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        recording.read(written(tmp_path, head=head), ["errors"])
+
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"\xff\xfe\x00", "is no text in UTF-8"), (b"time\x00,check", ""), (b"", "Line 1: the head lacks"),
+     (HEAD.encode() + b'\n"' + b"x" * 200_000, "is no CSV file")],
+)  # fmt: skip
+def test_a_file_that_is_none_is_refused_in_a_sentence(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "looks.csv"
+    path.write_bytes(content)
+
+    with pytest.raises(InvalidSpec) as refused:
+        recording.read(path, ["errors"])
+
+    assert said in str(refused.value)
+
+
+def test_a_file_that_is_not_there_and_one_that_is_too_long_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InvalidSpec, match="cannot be read: No such file"):
+        recording.read(tmp_path / "none.csv", ["errors"])
+    monkeypatch.setattr(recording, "MOST_ROWS", 3)
+    with pytest.raises(InvalidSpec, match="Line 5: there are more than 3 rows; split the file by run"):
+        recording.read(written(tmp_path, *RIGHT), ["errors"])

@@ -1,0 +1,113 @@
+"""`assay replay` says what would have been decided, or in one sentence why it cannot say."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from assay.app.cli import main
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "replay"
+SPEC, SAMPLES = EXAMPLE / "modeldeployment.yaml", EXAMPLE / "looks.csv"
+
+
+def replay(*argv: str, spec: Path = SPEC, samples: Path = SAMPLES) -> Result:
+    return CliRunner().invoke(main, ["replay", "--spec", str(spec), "--samples", str(samples), *argv])
+
+
+def runs(result: Result) -> list[dict[str, Any]]:
+    assert result.exit_code == 0, result.output
+    found: list[dict[str, Any]] = json.loads(result.stdout)["runs"]
+    return found
+
+
+def test_each_run_has_its_looks_and_its_decision_with_its_time() -> None:
+    healthy, incident = runs(replay("--output", "json"))
+
+    assert (healthy["run"], healthy["decision"], incident["run"]) == ("healthy", "Promote", "incident")
+    assert (incident["decision"], incident["check"]) == ("Rollback", "errors")
+    last = incident["looks"][-1]
+    assert incident["time"] == last["time"]
+    assert (last["checks"][0]["verdict"], last["checks"][0]["harm"]) == ("Fail", 1.0)
+    assert {one["checks"][0]["verdict"] for one in incident["looks"][:-1]} == {"Undecided"}
+    assert [one["time"] for one in incident["looks"]] == sorted(one["time"] for one in incident["looks"])
+
+
+def test_warm_up_counts_nothing() -> None:
+    (first, *_), _ = (run["looks"] for run in runs(replay("--output", "json")))
+    candidate_came, warm = 600.0, 630.0 + 60.0
+
+    looks = {one["time"]: one["checks"][0] for one in runs(replay("--output", "json"))[0]["looks"]}
+
+    assert first["time"] == candidate_came - 30
+    assert next(time for time, check in looks.items() if "candidateTotal" in check) > warm
+
+
+def test_many_processes_say_the_same_as_one(tmp_path: Path) -> None:
+    head, *rows = SAMPLES.read_text().splitlines()
+    many = [row.replace(",", f"-{copy},", 1) for copy in range(6) for row in rows]
+    (tmp_path / "many.csv").write_text("\n".join([head, *many]))
+
+    one, two = (runs(replay("-o", "json", "--workers", str(count), samples=tmp_path / "many.csv")) for count in (1, 2))
+
+    assert len(one) == 12
+    assert one == two
+
+
+def test_the_commands_of_the_how_to_run_as_they_stand_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "docs" / "how-to" / "replay-a-recording.md").read_text()
+    table, machine = (
+        shlex.split(line)[1:] for line in re.findall(r"```console\n(.*?)```", page, re.DOTALL)[0].splitlines()
+    )
+
+    shown = CliRunner().invoke(main, table, terminal_width=120)
+
+    assert shown.exit_code == 0
+    assert all(word in shown.stdout for word in ("healthy", "incident", "2 runs: Rollback 1 (50.00%)"))
+    assert len(runs(CliRunner().invoke(main, machine))) == 2
+
+
+def test_one_run_is_shown_look_by_look(tmp_path: Path) -> None:
+    head, *rows = SAMPLES.read_text().splitlines()
+    (tmp_path / "one.csv").write_text("\n".join([head, *(row for row in rows if row.startswith("incident"))]))
+
+    shown = replay(samples=tmp_path / "one.csv").stdout
+
+    assert re.search(r"840 .* Fail .* 100\.0%", shown)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("", "holds no ModelDeployments"),
+        ("{", "is no YAML file: while parsing"),
+        ("[" * 5000, "is no YAML file"),
+        ("kind: ModelDeployment\n---\nkind: ModelDeployment\n", "holds 2 ModelDeployments"),
+        ("kind: ModelDeployment", "metadata: Field required; spec: Field required"),
+        (SPEC.read_text().replace('"0.01"', "2"), "spec.analysis.falseRollback: "),
+        (SPEC.read_text().replace("error-ratio", "recall"), "spec.analysis.checks[0].preset: "),
+        (SPEC.read_text().replace("name: errors", "name: wrong"), "Line 2: check 'errors' is none of the spec's, which are wrong."),
+    ],
+)  # fmt: skip
+def test_a_spec_that_judges_nothing_ends_with_a_sentence_and_exit_code_2(tmp_path: Path, spec: str, said: str) -> None:
+    (tmp_path / "spec.yaml").write_text(spec)
+
+    result = replay(spec=tmp_path / "spec.yaml")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("missing", ["spec", "samples"])
+def test_a_file_that_is_not_there_is_named(tmp_path: Path, missing: str) -> None:
+    result = replay(**{missing: tmp_path / "none"})
+
+    assert result.exit_code == 2
+    assert f"{tmp_path}/none cannot be read: No such file or directory." in result.stderr
