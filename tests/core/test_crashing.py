@@ -67,6 +67,10 @@ def test_ends_are_counted_over_pods_since_the_rollout_began(pods: list[Manifest]
     assert keeps_ending("r", pods, START) == said
 
 
+def test_a_pod_made_in_the_second_in_which_the_rollout_began_is_of_this_rollout() -> None:
+    assert keeps_ending("r", [a_pod(3, age=0)], START + timedelta(milliseconds=900)) == SAID
+
+
 def with_pod(cluster: Cluster, version: str, restarts: int) -> None:
     pod = a_pod(restarts, revision=cluster.revision(version))
     pod["metadata"].pop("creationTimestamp")

@@ -31,6 +31,7 @@ def keeps_ending(revision: str, pods: Iterable[Manifest], since: datetime) -> st
     The statuses of the pods are the whole memory; what a pod that was replaced had counted is lost. Of a pod that is older than
     `since` only the last end is known to have come after it. What ended with its node is nobody's fault.
     """
+    since = since.replace(microsecond=0)  # Kubernetes tells whole seconds, those of a pod made half a second later too
     counts: dict[str, int] = defaultdict(int)
     last: dict[str, Manifest] = {}
     for pod in pods:
