@@ -147,6 +147,8 @@ class CheckStatus(Model):
     """[tolerance, margin] as odds ratios; `absolute` is converted once, at the stable revision's rate before the rollout."""
     dispersion: Annotated[float, Field(ge=0, le=1000)] = 0
     """What counts are divided by before they are evidence, because requests fail together; 0 until it was measured."""
+    before: Integers = []
+    """[bad, total, seconds] of the stable revision in the hour before the rollout; empty where it told nothing."""
     missed_looks: Count = 0
     """Looks in a row in which nothing could be measured."""
     last_look_time: Time | None = None

@@ -15,8 +15,9 @@ from assay.app import logs
 from assay.app.settings import PREFIX, Settings
 from assay.core.errors import AssayError
 
-LAZY = {"sandbox": "assay.sandbox.cli", "replay": "assay.app.replay"}
-"""Commands that the operator's image does without, and so without their packages; an extra has the same name."""
+LAZY = {"plan": "assay.app.plan", "replay": "assay.app.replay", "sandbox": "assay.sandbox.cli"}
+EXTRAS = {"plan": "tools", "replay": "tools", "sandbox": "sandbox"}
+"""Commands that the operator's image does without, and so without their packages, and the extras that bring these."""
 
 
 class _Lazy(click.Group):
@@ -45,14 +46,14 @@ def _missing(name: str, module: str) -> click.Command:
     def explain(**_: object) -> None:
         raise click.ClickException(
             f"`assay {name}` needs the Python module {module!r}, which is not installed."
-            f" Install the extra: pip install 'assay-operator[{name}]'."
+            f" Install the extra: pip install 'assay-operator[{EXTRAS[name]}]'."
         )
 
     return click.Command(
         name,
         callback=explain,
         params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
-        help=f"Needs the extra '{name}', which is not installed.",
+        help=f"Needs the extra '{EXTRAS[name]}', which is not installed.",
         context_settings={"ignore_unknown_options": True},
     )
 

@@ -44,9 +44,13 @@ def remaining_seconds(world: World, status: ModelDeploymentStatus) -> float:
     if candidate is None or candidate.step_start_time is None:
         return float("inf")
     step = step_at(world.resource.spec, candidate.step)
+    return max(0.0, least_seconds(step) - since(candidate.step_start_time, world.now))
+
+
+def least_seconds(step: Step) -> float:
+    """Return how long a step lasts at least."""
     least = step.pause.seconds if step.pause else step.min_seconds
-    elapsed = since(candidate.step_start_time, world.now)
-    return max(0.0, (DEFAULT_SECONDS if least is None else least) - elapsed)
+    return DEFAULT_SECONDS if least is None else least
 
 
 def remaining_requests(world: World, status: ModelDeploymentStatus) -> int:

@@ -156,7 +156,7 @@ def _missed(check: Check, status: CheckStatus, trial: Trial, why: str, *, in_a_r
 
 def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> CheckStatus:
     """Return the state with one more look in it."""
-    rules, look = rules_of(check, status, trial), counted.look
+    rules, look = rules_of(check, status.odds, trial.analysis), counted.look
     old = status.totals or [0, 0, 0, 0]
     grown = (look.candidate_total, look.candidate_bad, look.stable_total, look.stable_bad)
     totals = [a + b for a, b in zip(old, grown, strict=True)]
@@ -214,7 +214,7 @@ def _effect(status: CheckStatus) -> Effect:
 
 def _judged(check: Check, status: CheckStatus, trial: Trial) -> CheckStatus:
     """Return the state with verdict, evidence and sentence."""
-    rules = rules_of(check, status, trial)
+    rules = rules_of(check, status.odds, trial.analysis)
     harmed = _reached(rules.harm, status.harm) and (
         rules.harm_beyond is None or _reached(rules.harm_beyond, status.harm_beyond)
     )

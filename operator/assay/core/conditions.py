@@ -43,6 +43,7 @@ class Reason(StrEnum):
     STABLE_UNAVAILABLE = "StableUnavailable"  # stable has no ready pod or no router, so traffic may be lost
     PROGRESSING = "Progressing"  # nothing keeps the operator from going on
     SERVING = "Serving"  # stable and a router are ready
+    UNDERPOWERED = "Underpowered"  # a required check will probably not be decided before deadlineSeconds
 
 
 class Type(StrEnum):
@@ -53,6 +54,7 @@ class Type(StrEnum):
     PROGRESSING = "Progressing"  # a rollout moves
     RECONCILING = "Reconciling"  # abnormal when True: what spec wants is not so yet
     STALLED = "Stalled"  # abnormal when True: somebody must act
+    UNDERPOWERED = "Underpowered"  # abnormal when True: the evidence will probably not come before deadlineSeconds
 
 
 class Refusal(Protocol):
@@ -109,6 +111,8 @@ class Facts:
     available: bool = True
     unavailable: str = ""
     """Why not."""
+    underpowered: str = ""
+    """Which check will probably not be decided in time, and what helps; empty where all will."""
 
 
 def of(facts: Facts, generation: int, now: datetime) -> tuple[Condition, ...]:
@@ -131,6 +135,12 @@ def of(facts: Facts, generation: int, now: datetime) -> tuple[Condition, ...]:
         (Type.PROGRESSING, progressing, told, message),
         (Type.RECONCILING, reconciling, told, message if reconciling else ""),
         (Type.STALLED, stalled, told if stalled else calm, message if stalled else ""),
+        (
+            Type.UNDERPOWERED,
+            bool(facts.underpowered),
+            Reason.UNDERPOWERED if facts.underpowered else calm,
+            facts.underpowered,
+        ),
     )
     return tuple(
         Condition(

@@ -18,9 +18,9 @@ HourBefore: TypeAlias = Callable[[], Readings | Missing]
 
 
 def unmeasured(analysis: Analysis, statuses: Sequence[CheckStatus]) -> list[Check]:
-    """Return the checks whose dispersion must be measured before they may count."""
+    """Return the checks of which the hour before must be read before they may count."""
     known = {one.name for one in statuses if one.dispersion or one.totals}
-    return [] if analysis.dispersion else [check for check in analysis.checks if check.name not in known]
+    return [check for check in analysis.checks if check.name not in known]
 
 
 def with_dispersion(status: CheckStatus, before: HourBefore, trial: Trial) -> tuple[CheckStatus, str]:
@@ -30,16 +30,26 @@ def with_dispersion(status: CheckStatus, before: HourBefore, trial: Trial) -> tu
     """
     if status.dispersion or status.totals:
         return status, ""
-    if trial.analysis.dispersion:
-        return status.model_copy(update={"dispersion": float(trial.analysis.dispersion)}), ""
-    readings = before()
+    readings, given = before(), trial.analysis.dispersion
+    if given:
+        seen = [] if isinstance(readings, Missing) else sums(readings)
+        return status.model_copy(update={"dispersion": float(given), "before": seen}), ""
     if isinstance(readings, Missing):
         return status, f"the hour before could not be read: {readings.reason}"
     measured = dispersion(strata(readings))
     if measured is not None and measured > HOPELESS:
         told = f"pods of the stable revision differed {measured:.0f} times more than chance in the hour before"
         return status, f"{told}, so that requests are no evidence: count users or sessions, or set analysis.dispersion"
-    return status.model_copy(update={"dispersion": factor(measured)}), ""
+    return status.model_copy(update={"dispersion": factor(measured), "before": sums(readings)}), ""
+
+
+def sums(readings: Readings) -> list[int]:
+    """Return [bad, total, seconds] of the stable revision; what a pod counted across a restart is left out."""
+    times = [one.time for target in readings.values() for one in target]
+    grown = [pair for stratum in strata(readings) for pair in stratum]
+    if not grown:
+        return []
+    return [sum(bad for bad, _ in grown), sum(total for _, total in grown), round(max(times) - min(times))]
 
 
 def strata(readings: Readings) -> list[list[Pair]]:

@@ -1,5 +1,6 @@
 """Which hypotheses does a check put to the test, and at which level?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -40,29 +41,44 @@ class Trial:
 
     @property
     def alpha(self) -> float:
-        """Bound on a false rollback of one check: `falseRollback` split evenly over the required checks (Bonferroni)."""
-        required = sum(check.required for check in self.analysis.checks)
-        return float(self.analysis.false_rollback) / max(required, 1)
+        """Bound on a false rollback of one check."""
+        return alpha_of(self.analysis)
 
     @property
     def beta(self) -> float:
-        """Bound on a false promotion of one check: uncorrected, because every required check must pass (Berger 1982)."""
-        return float(self.analysis.false_promotion)
+        """Bound on a false promotion of one check."""
+        return beta_of(self.analysis)
+
+
+def alpha_of(analysis: Analysis) -> float:
+    """Return the bound on a false rollback of one check: `falseRollback` split evenly over the required ones (Bonferroni)."""
+    return float(analysis.false_rollback) / max(sum(check.required for check in analysis.checks), 1)
+
+
+def beta_of(analysis: Analysis) -> float:
+    """Return the bound on a false promotion of one check: uncorrected, because all that are required must pass (Berger 1982)."""
+    return float(analysis.false_promotion)
 
 
 def with_odds(check: Check, status: CheckStatus, readings: Readings | Missing) -> tuple[CheckStatus, str]:
     """Fix tolerance and margin as odds ratios, once; return also why that cannot be done yet, or an empty string."""
     if status.odds or check.limit is not None:
         return status, ""
-    thresholds = (check.tolerance, DEFAULT_TOLERANCE), (check.margin, DEFAULT_MARGIN)
     rate = None if isinstance(readings, Missing) else _stable_rate(readings)
-    tolerance, margin = (_odds(threshold or Threshold(relative=default), rate) for threshold, default in thresholds)
+    tolerance, margin = odds_of(check, rate)
     if tolerance is None or margin is None:
         return status, "no event of the stable revision, at whose rate `absolute` is converted"
     if margin <= 1:
         told = "" if rate is None else f" at the stable revision's rate of {rate:.6g}"
         return status, f"`margin` leaves no room for anything worse{told}; see whether the check counts bad events"
     return status.model_copy(update={"odds": [tolerance, margin]}), ""
+
+
+def odds_of(check: Check, rate: float | None) -> tuple[float | None, float | None]:
+    """Return tolerance and margin as odds ratios; None where they are absolute and stable's rate is not known."""
+    thresholds = (check.tolerance, DEFAULT_TOLERANCE), (check.margin, DEFAULT_MARGIN)
+    tolerance, margin = (_odds(threshold or Threshold(relative=default), rate) for threshold, default in thresholds)
+    return tolerance, margin
 
 
 def _odds(threshold: Threshold, rate: float | None) -> float | None:
@@ -81,18 +97,17 @@ def _stable_rate(readings: Readings) -> float | None:
     return min((bad + 0.5) / (total + 1), TOP_RATE) if total else None
 
 
-def rules_of(check: Check, status: CheckStatus, trial: Trial) -> Rules:
-    """Return the rules that the evidence of a check is held against."""
+def rules_of(check: Check, odds: Sequence[float], analysis: Analysis) -> Rules:
+    """Return the rules that the evidence of a check is held against; `odds` are tolerance and margin, if it has no limit."""
+    alpha, beta = alpha_of(analysis), beta_of(analysis)
     if check.limit is not None:
         limit = float(check.limit)
-        return Rules(proportion.above(trial.alpha, limit), None, proportion.below(trial.beta, limit), None)
-    tolerance, margin = status.odds
-    harm = proportion.harm(trial.alpha, tolerance)
+        return Rules(proportion.above(alpha, limit), None, proportion.below(beta, limit), None)
+    tolerance, margin = odds
+    harm = proportion.harm(alpha, tolerance)
     if check.negligible is None:
-        return Rules(harm, None, proportion.safety(trial.beta, margin), None)
+        return Rules(harm, None, proportion.safety(beta, margin), None)
     # Two ways to pass share the chance of passing wrongly. Harm must be shown in both ways, which costs nothing: while
     # either null holds, its own process keeps the chance of failing at alpha (an intersection-union test, Berger 1982).
-    half, bound = trial.beta / 2, float(check.negligible)
-    return Rules(
-        harm, proportion.above(trial.alpha, bound), proportion.safety(half, margin), proportion.below(half, bound)
-    )
+    half, bound = beta / 2, float(check.negligible)
+    return Rules(harm, proportion.above(alpha, bound), proportion.safety(half, margin), proportion.below(half, bound))

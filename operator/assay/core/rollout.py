@@ -18,6 +18,7 @@ from assay.core.conditions import Facts, Type, refused
 from assay.core.decision import Action, Decision, Ensure, Needs, Ref, Remove, Seen
 from assay.core.manifests import ManifestOptions
 from assay.core.plan import SOON, Plan
+from assay.core.prospects import underpowered
 from assay.core.sound import sound
 from assay.core.split import LARGEST_GENERATION, Backend, Split
 from assay.core.times import moment, since
@@ -252,4 +253,5 @@ def _facts(found: World, plan: Plan) -> Facts:
         paused=plan.paused,
         available=not unavailable,
         unavailable=unavailable,
+        underpowered=underpowered(found.resource.spec, plan.status),
     )
