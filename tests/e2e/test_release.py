@@ -3,13 +3,19 @@
 The whole story is told once (about five minutes); each test then asks one question about it.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from math import sqrt
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from assay.app.cli import main
+from assay.sandbox import cluster
 from assay.sandbox.layout import Layout
 from e2e.operators import sigkill
 from flights.shop import Shop, until
@@ -126,6 +132,31 @@ def test_conditions_say_what_kubectl_wait_and_git_tools_ask(story: Story) -> Non
     assert (promoted["Ready"], promoted["Reconciling"], promoted["Stalled"]) == ("True", "False", "False")
     assert (failed["Ready"]["status"], failed["Stalled"]["status"]) == ("False", "True")
     assert "Check errors failed" in failed["Ready"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("version", "decision", "check"),
+    [("v2", "Promote", ""), ("v5", "Rollback", "errors"), ("v3", "Rollback", "accuracy")],
+)
+def test_a_rollout_that_prometheus_has_kept_is_replayed_to_the_same_decision(
+    story: Story, shop: Shop, sandbox: Layout, tmp_path: Path, version: str, decision: str, check: str
+) -> None:
+    status = {"v2": story.promoted, "v5": story.rolled_back, "v3": story.wrong}[version]
+    ended, stable = status["history"][0], story.first if version == "v2" else status["stable"]["revision"]
+    spec = tmp_path / "modeldeployment.json"
+    spec.write_text(shop.kubectl("get", "modeldeployment", "flights", "--output", "json"))
+    begin, end = (datetime.fromisoformat(ended[key]).timestamp() for key in ("startTime", "endTime"))
+    past = {"prometheus": cluster.status(sandbox)["prometheus"], "start": begin - 10, "end": end + 10,
+            "stable": stable, "candidate": ended["revision"]}  # fmt: skip
+
+    done = CliRunner().invoke(
+        main, ["replay", "--spec", str(spec), "-o", "json", *(f"--{name}={value}" for name, value in past.items())]
+    )
+
+    assert done.exit_code == 0, done.output
+    (run,) = json.loads(done.stdout)["runs"]
+    assert (run["decision"], run.get("check", "")) == (decision, check)
+    assert begin < run["time"] <= end + 5  # it knows no steps, and so may promote earlier
 
 
 def test_users_get_their_share_and_keep_their_revision(shop: Shop) -> None:

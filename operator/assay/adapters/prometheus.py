@@ -6,7 +6,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -96,6 +96,17 @@ class PrometheusMetrics:
         fleet = self._ask(_own(query, namespace, deployment)) if query.history else self._fleet(query, deployment)
         return fleet if isinstance(fleet, Missing) else fleet.get((namespace, deployment), ())
 
+    def between(
+        self, query: Query, namespace: str, deployment: str, start: float, end: float
+    ) -> tuple[Series, ...] | Missing:
+        """Return the samples of one ModelDeployment's pods from a past time, in seconds since the epoch.
+
+        Of a query for the history they are those that a rollout at `end` would have been told, whatever `start` is.
+        """
+        mine = replace(_own(query, namespace, deployment), history=query.history)
+        fleet = self._ask(mine, window=math.ceil(end - start), at=end)
+        return fleet if isinstance(fleet, Missing) else fleet.get((namespace, deployment), ())
+
     def close(self) -> None:
         """Give the connections back."""
         self._server.close()
@@ -119,10 +130,12 @@ class PrometheusMetrics:
         for query in [query for query, answer in self._answers.items() if -math.inf < answer.asked < horizon]:
             del self._answers[query]
 
-    def _ask(self, query: Query, names: Sequence[str] = ()) -> Fleet | Missing:
+    def _ask(
+        self, query: Query, names: Sequence[str] = (), *, window: int | None = None, at: float | None = None
+    ) -> Fleet | Missing:
+        params = {"timeout": f"{TIMEOUT_SECONDS}s", **({} if at is None else {"time": f"{at:.3f}"})}
         try:
-            text = promql(query, self._window, names)
-            found = self._server.custom_query(text, params={"timeout": f"{TIMEOUT_SECONDS}s"})
+            found = self._server.custom_query(promql(query, window or self._window, names), params=params)
             fleet = _grouped(found)
         except RequestException as error:
             self._on_query("error")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from assay.api.modeldeployment import ModelDeploymentSpec
-from assay.app.replay import Refused, read_spec
+from assay.app.replay import Refused, read_resource
 from assay.core.errors import AssayError, InvalidSpec
 from assay.core.prospects import TIMES, UNLUCKY, Prospect, Traffic, prospect
 
@@ -44,7 +44,7 @@ def plan(spec: Path, rate: float, baselines: Sequence[str], dispersion: float | 
     try:
         if not math.isfinite(rate):
             raise InvalidSpec(f"--rate {rate:g}: must be a finite number above 0.")
-        judge = read_spec(spec)
+        judge = read_resource(spec).spec
         divisor = dispersion or float(judge.analysis.dispersion or 1.5)
         found = [
             _prospect(judge, name, Traffic(rate, value, divisor))

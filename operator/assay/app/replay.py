@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,12 @@ from rich.progress import Progress
 from rich.table import Table
 
 from assay.adapters import recording
+from assay.adapters.prometheus import PrometheusMetrics
 from assay.api.base import Manifest
 from assay.api.modeldeployment import CheckStatus, ModelDeployment, ModelDeploymentSpec
 from assay.app.reconcile import validated
 from assay.core.errors import AssayError, InvalidSpec
+from assay.core.evidence import Arms
 from assay.core.replay import Decision, Judged, Recording
 from assay.core.replay import replay as looks_of
 
@@ -38,12 +42,17 @@ class Refused(click.ClickException):
 @click.option(
     "--spec", required=True, type=click.Path(path_type=Path), help="The ModelDeployment whose checks judge, as YAML."
 )
-@click.option("--samples", required=True, type=click.Path(path_type=Path), help="The recorded counters, as CSV.")
+@click.option("--samples", type=click.Path(path_type=Path), help="The recorded counters, as CSV.")
+@click.option("--prometheus", help="In place of --samples: the URL of the Prometheus that saw the rollout.")
+@click.option("--start", help="With --prometheus: from when, as 2026-11-21T11:00:00Z or in seconds since the epoch.")
+@click.option("--end", help="With --prometheus: until when.")
+@click.option("--stable", default="", help="With --prometheus: the stable revision, where there were more than two.")
+@click.option("--candidate", default="", help="With --prometheus: the candidate.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Format. [default: table]")
 @click.option(
     "--workers", type=click.IntRange(min=1), default=os.cpu_count(), help="Processes. [default: one per core]"
 )
-def replay(spec: Path, samples: Path, output: str, workers: int) -> None:
+def replay(spec: Path, samples: Path | None, output: str, workers: int, **past: str | None) -> None:
     r"""Judge recorded counters exactly as the operator would, look by look.
 
     Columns of the CSV file: time (seconds; each distinct time is a look), check (its name in the spec), role (stable or
@@ -56,18 +65,66 @@ def replay(spec: Path, samples: Path, output: str, workers: int) -> None:
     \b
     assay replay --spec modeldeployment.yaml --samples looks.csv
     assay replay --spec modeldeployment.yaml --samples looks.csv --output json | jq '.runs[].decision'
+    assay replay --spec modeldeployment.yaml --prometheus http://127.0.0.1:9090 --start 2026-11-21T11:00:00Z --end 2026-11-21T12:00:00Z
     """
     try:
-        judge = read_spec(spec)
-        recordings = recording.read(samples, [check.name for check in judge.analysis.checks])
-        with judged(judge, recordings, workers) as runs:
+        resource = read_resource(spec)
+        if (samples is None) == (past["prometheus"] is None):
+            raise InvalidSpec("Give exactly one of --samples and --prometheus.")
+        if samples is None:
+            tapes = {"1": _past(resource, past)}
+        else:
+            named = recording.read(samples, [check.name for check in resource.spec.analysis.checks])
+            tapes = {name: Tape(one) for name, one in named.items()}
+        with judged(resource.spec, tapes, workers) as runs:
             (write_json if output == "json" else write_table)(runs)
     except AssayError as error:
         raise Refused(str(error)) from error
 
 
-def read_spec(path: Path) -> ModelDeploymentSpec:
-    """Return the spec of the ModelDeployment in a file of YAML documents.
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """A recording, and how it is to be looked at."""
+
+    recording: Recording
+    history: Recording | None = None
+    every: float = 0.0
+
+
+def _past(resource: ModelDeployment, past: Mapping[str, str | None]) -> Tape:
+    """Return what Prometheus has kept, to be looked at as often as the operator would."""
+    start, end = (_moment(name, past[name]) for name in ("start", "end"))
+    if start >= end:
+        raise InvalidSpec("--end must come after --start.")
+    named = past["stable"], past["candidate"]
+    if any(named) and not all(named):
+        raise InvalidSpec("Give both of --stable and --candidate, or none.")
+    arms = Arms(named[0], named[1]) if named[0] and named[1] else None
+    metrics = PrometheusMetrics(past["prometheus"] or "")
+    try:
+        counters, before = recording.from_prometheus(metrics, resource, (start, end), arms)
+    finally:
+        metrics.close()
+    return Tape(counters, before, float(resource.spec.analysis.interval_seconds))
+
+
+def _moment(name: str, text: str | None) -> float:
+    """Return a moment in seconds since the epoch."""
+    try:
+        return float(text or "")
+    except ValueError:
+        pass
+    try:
+        given = datetime.fromisoformat(text or "")
+    except ValueError as error:
+        raise InvalidSpec(f"--{name} is {text!r}: must be a time such as 2026-11-21T11:00:00Z.") from error
+    if given.tzinfo is None:
+        raise InvalidSpec(f"--{name} is {text!r}: must say its time zone, as 2026-11-21T11:00:00Z does.")
+    return given.timestamp()
+
+
+def read_resource(path: Path) -> ModelDeployment:
+    """Return the ModelDeployment in a file of YAML documents.
 
     Raises:
         InvalidSpec: There is none, or more than one, or the operator would refuse it.
@@ -83,34 +140,32 @@ def read_spec(path: Path) -> ModelDeploymentSpec:
         raise InvalidSpec(
             f"{path} holds {len(found) or 'no'} ModelDeployments, where one is needed to say what is judged."
         )
-    return validated(ModelDeployment, {**found[0], "status": {}}).spec
+    return validated(ModelDeployment, {**found[0], "status": {}})
 
 
 @contextmanager
-def judged(
-    spec: ModelDeploymentSpec, recordings: Mapping[str, Recording], workers: int
-) -> Iterator[Iterator[Manifest]]:
+def judged(spec: ModelDeploymentSpec, tapes: Mapping[str, Tape], workers: int) -> Iterator[Iterator[Manifest]]:
     """Judge all recordings, on as many processes, and give the runs in their order as they come, with progress on a terminal."""
     one = partial(_run, spec)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("judging", total=len(recordings))
+        task = progress.add_task("judging", total=len(tapes))
 
         def told(runs: Iterator[Manifest]) -> Iterator[Manifest]:
             for run in runs:
                 yield run
                 progress.advance(task)
 
-        if workers == 1 or len(recordings) <= CHUNK:
-            yield told(map(one, recordings.items()))
+        if workers == 1 or len(tapes) <= CHUNK:
+            yield told(map(one, tapes.items()))
         else:
             with ProcessPoolExecutor(workers) as pool:
-                yield told(pool.map(one, recordings.items(), chunksize=CHUNK))
+                yield told(pool.map(one, tapes.items(), chunksize=CHUNK))
 
 
-def _run(spec: ModelDeploymentSpec, named: tuple[str, Recording]) -> Manifest:
-    name, counters = named
-    looks = list(looks_of(spec, counters))
+def _run(spec: ModelDeploymentSpec, named: tuple[str, Tape]) -> Manifest:
+    name, tape = named
+    looks = list(looks_of(spec, tape.recording, tape.history, tape.every))
     last = looks[-1]
     decision: Manifest = {"run": name, "decision": str(last.decision), "reason": last.reason}
     if last.decision is not Decision.UNDECIDED:

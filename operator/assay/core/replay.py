@@ -27,6 +27,10 @@ Recording: TypeAlias = Mapping[str, Events]
 """Name of a check -> its recorded series, of which each has the labels `assay_revision` (an arm's name) and `pod`."""
 
 
+Target: TypeAlias = tuple[str, ...]
+"""What was scraped at once: pod, instance and job."""
+
+
 class Decision(StrEnum):
     """How a recorded rollout ends."""
 
@@ -51,7 +55,9 @@ class Judged:
     """Why it was decided so, or what keeps it undecided: a sentence."""
 
 
-def replay(spec: ModelDeploymentSpec, recording: Recording) -> Iterator[Judged]:
+def replay(
+    spec: ModelDeploymentSpec, recording: Recording, history: Recording | None = None, every: float = 0.0
+) -> Iterator[Judged]:
     """Judge a recording look by look, until something is decided.
 
     The trial begins with the last time before the candidate appears, or with the first of all: what the counters say
@@ -60,26 +66,36 @@ def replay(spec: ModelDeploymentSpec, recording: Recording) -> Iterator[Judged]:
     Args:
         spec: What the operator would be given; steps and the deadline play no part.
         recording: For each check in spec, its series.
+        history: The same of the hour before; None: what was recorded before the trial.
+        every: Seconds between two looks; 0: each recorded time is one.
 
     Yields:
         The looks; the last one carries the decision. None where nothing was recorded.
     """
     tapes = {check.name: _Tape(recording[check.name]) for check in spec.analysis.checks}
+    earlier = tapes if history is None else {name: _Tape(events) for name, events in history.items()}
     times = sorted({time for tape in tapes.values() for time in tape.times})
     if not times:
         return
     first = min(tape.first_of_candidate for tape in tapes.values())
     begin = max((time for time in times if time < first < math.inf), default=times[0])
     request = max(begin, min(tape.first_event for tape in tapes.values()))
+    looks = times[times.index(begin) :]
+    if every:
+        looks = [begin + number * every for number in range(math.floor((times[-1] - begin) / every) + 1)]
     state: Sequence[CheckStatus] = ()
-    for time in times[times.index(begin) :]:
+    last = begin
+    for time in looks:
         trial = _trial(spec, begin, request, time)
         state = [
-            checks.judge(check, status, tapes[check.name].at(time), partial(tapes[check.name].before, begin), trial)
+            checks.judge(
+                check, status, tapes[check.name].at(last, time), partial(earlier[check.name].before, begin), trial
+            )
             for check, status in zip(spec.analysis.checks, checks.carried(state, trial), strict=True)
         ]
         judged = _decided(spec, trial, time, state)
         yield judged
+        last = time
         if judged.decision is not Decision.UNDECIDED:
             return
 
@@ -111,12 +127,12 @@ class _Tape:
         self._kinds = [[_Track(one) for one in kind] for kind in (events.bad, events.total, events.unlabelled)]
         tracks = [track for kind in self._kinds for track in kind]
         self.times = {time for track in tracks for time in track.values}
-        self._times: dict[str, list[float]] = {}
-        for pod in {track.pod for track in tracks}:
-            mine = [track for track in tracks if track.pod == pod]
+        self._times: dict[Target, list[float]] = {}
+        for target in {track.target for track in tracks}:
+            mine = [track for track in tracks if track.target == target]
             # To judge, a series that was not written down at one time would have fallen to zero: that time tells nothing.
             times = {time for track in mine for time in track.values}
-            self._times[pod] = sorted(time for time in times if all(track.tells(time) for track in mine))
+            self._times[target] = sorted(time for time in times if all(track.tells(time) for track in mine))
         self.first_of_candidate = min(
             (min(one.values) for one in tracks if one.of_candidate and one.values), default=math.inf
         )
@@ -125,9 +141,9 @@ class _Tape:
             default=math.inf,
         )
 
-    def at(self, time: float) -> Readings | Missing:
-        """Return what a look sees: of each target the newest sample, and the one before it, which it was subtracted from."""
-        found = self._read(lambda times: times[max(0, bisect_right(times, time) - 2) : bisect_right(times, time)])
+    def at(self, last: float, time: float) -> Readings | Missing:
+        """Return what a look sees: each target's samples since the last look, and the one before, from which they are counted."""
+        found = self._read(lambda times: times[max(0, bisect_right(times, last) - 1) : bisect_right(times, time)])
         return found or Missing("nothing was recorded so far")
 
     def before(self, begin: float) -> Readings | Missing:
@@ -136,8 +152,8 @@ class _Tape:
         return {} if isinstance(found, Missing) else found
 
     def _read(self, part: Callable[[list[float]], list[float]]) -> Readings | Missing:
-        chosen = {pod: part(times) for pod, times in self._times.items()}
-        bad, total, unlabelled = (tuple(track.at(chosen[track.pod]) for track in kind) for kind in self._kinds)
+        chosen = {target: part(times) for target, times in self._times.items()}
+        bad, total, unlabelled = (tuple(track.at(chosen[track.target]) for track in kind) for kind in self._kinds)
         return evidence.read(Events(bad, total, unlabelled), ARMS)
 
 
@@ -146,7 +162,7 @@ class _Track:
 
     def __init__(self, series: Series) -> None:
         self._labels = series.labels
-        self.pod = series.labels.get("pod", "")
+        self.target: Target = tuple(series.labels.get(label, "") for label in ("pod", "instance", "job"))
         self.of_candidate = series.labels.get(METRIC_REVISION) == ARMS.candidate
         self.values = dict(series.samples)
 
