@@ -111,3 +111,26 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, missing: str) -> None
 
     assert result.exit_code == 2
     assert f"{tmp_path}/none cannot be read: No such file or directory." in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ([], "Give exactly one of --samples and --prometheus."),
+        (["--prometheus", "x", "--start", "1", "--end", "1"], "--end must come after --start."),
+        (["--prometheus", "x", "--start", "1", "--end", "2"], "The Prometheus URL must look like http"),
+        (["--prometheus", "x", "--end", "2"], "--start is None: must be a time such as 2026-11-21T11:00:00Z."),
+        (["--prometheus", "x", "--start", "now", "--end", "2"], "--start is 'now': must be a time such as"),
+        (["--prometheus", "x", "--start", "2026-01-01T00:00:00", "--end", "2"], "must say its time zone"),
+        (["--prometheus", "http://127.0.0.1:1", "--start", "1", "--end", "2"], "did not answer"),
+        (
+            ["--prometheus", "http://127.0.0.1:1", "--start", "1", "--end", "2", "--stable", "a"],
+            "Give both of --stable and",
+        ),
+    ],
+)
+def test_a_past_that_cannot_be_asked_for_ends_with_a_sentence_and_exit_code_2(argv: list[str], said: str) -> None:
+    result = CliRunner().invoke(main, ["replay", "--spec", str(SPEC), *argv])
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
