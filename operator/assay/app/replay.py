@@ -48,7 +48,9 @@ class Refused(click.ClickException):
 @click.option("--end", help="With --prometheus: until when.")
 @click.option("--stable", default="", help="With --prometheus: the stable revision, where there were more than two.")
 @click.option("--candidate", default="", help="With --prometheus: the candidate.")
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Format. [default: table]")
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json", "html"]), default="table", help="Format. [default: table]"
+)
 @click.option(
     "--workers", type=click.IntRange(min=1), default=os.cpu_count(), help="Processes. [default: one per core]"
 )
@@ -77,7 +79,7 @@ def replay(spec: Path, samples: Path | None, output: str, workers: int, **past: 
             named = recording.read(samples, [check.name for check in resource.spec.analysis.checks])
             tapes = {name: Tape(one) for name, one in named.items()}
         with judged(resource.spec, tapes, workers) as runs:
-            (write_json if output == "json" else write_table)(runs)
+            {"json": write_json, "html": write_html, "table": write_table}[output](runs)
     except AssayError as error:
         raise Refused(str(error)) from error
 
@@ -200,6 +202,13 @@ def write_json(runs: Iterator[Manifest]) -> None:
     for number, run in enumerate(runs):
         click.echo(("," if number else "") + json.dumps(run, separators=(",", ":")))
     click.echo("]}")
+
+
+def write_html(runs: Iterator[Manifest]) -> None:
+    """Print a page with a picture of each run, where they are few."""
+    from assay.app import replay_page  # noqa: PLC0415 - a second that only a page should pay
+
+    click.echo(replay_page.render(runs, FEW))
 
 
 def write_table(runs: Iterator[Manifest]) -> None:
