@@ -77,6 +77,11 @@ class Scene:
         manifest["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = revision
         self.apply(manifest)
 
+    def versions(self) -> tuple[str, str]:
+        """Return the version of the flights model that is in the spec, and another one."""
+        now = self.shop.kubectl("get", "modeldeployment", "flights", "--output", "jsonpath={.spec.model.version}")
+        return now, "v1" if now == "v2" else "v2"
+
     # --- what callers hear ---
 
     def heard(self) -> dict[str, Any]:

@@ -184,11 +184,12 @@ def test_without_prometheus_the_rollout_holds_says_so_and_goes_on_when_it_is_bac
 )
 def test_a_spec_that_is_changed_forward_and_back_ends_where_it_was(scene: Scene) -> None:
     stable = scene.shop.stage("Stable")["stable"]["revision"]
+    old, new = scene.versions()
     before = scene.heard()
-    scene.release("v1", HALF_FOR_LONG)
+    scene.release(new, HALF_FOR_LONG)
     candidate = scene.shop.stage("Analysing", weight=50)["candidate"]["revision"]
 
-    scene.release("v2", HALF)
+    scene.release(old, HALF)
     status = scene.shop.stage("Stable")
 
     assert (status["stable"]["revision"], status["history"][0]["outcome"]) == (stable, "Superseded")
@@ -203,11 +204,12 @@ def test_a_spec_that_is_changed_forward_and_back_ends_where_it_was(scene: Scene)
 )
 def test_an_operator_that_is_killed_at_any_stage_of_a_release_goes_on_where_it_was(scene: Scene) -> None:
     first = scene.shop.stage("Stable")["stable"]["revision"]
+    old, new = scene.versions()
     ended = len(scene.shop.status()["history"])
     before = scene.heard()
 
     with scene.deaf_router("flights"):
-        scene.release("v1", HALF)
+        scene.release(new, HALF)
         second = scene.shop.stage("Preparing", weight=50)["candidate"]["revision"]
         replace(scene.shop)
     assert scene.shop.stage("Analysing")["candidate"]["revision"] == second
@@ -218,10 +220,10 @@ def test_an_operator_that_is_killed_at_any_stage_of_a_release_goes_on_where_it_w
     promoted = scene.shop.stage("Stable")
     assert [promoted["stable"]["revision"], promoted["history"][0]["outcome"]] == [second, "Promoted"]
 
-    scene.release("v2", HALF_FOR_LONG)
+    scene.release(old, HALF_FOR_LONG)
     assert scene.shop.stage("Analysing", weight=50)["candidate"]["revision"] == first
     with scene.deaf_router("flights"):
-        scene.release("v1", HALF)
+        scene.release(new, HALF)
         scene.shop.stage("RollingBack")
         replace(scene.shop)
     back = scene.shop.stage("Stable")
@@ -256,7 +258,7 @@ def test_a_candidate_whose_pods_fail_is_rolled_back_and_refused_from_then_on(sce
 @pytest.mark.reliability(trouble="deletion", stage="Promoting", outcome="nothing of it is left")
 def test_deleted_while_it_is_promoted_nothing_of_it_is_left(scene: Scene) -> None:
     scene.shop.stage("Stable")
-    scene.release("v2", HALF)
+    scene.release(scene.versions()[1], HALF)
     scene.shop.stage("Analysing", weight=50)
 
     with scene.deaf_router("flights"):
