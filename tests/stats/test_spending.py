@@ -96,7 +96,9 @@ def test_however_little_is_remembered_the_promise_holds(
 ) -> None:
     monkeypatch.setattr(spending, "CELLS", cells)
     monkeypatch.setattr(spending, "FOLDED", folded)
-    assert 0 < chance(rule, rule.null) <= rule.level
+    spent = after(rule, least_alarming(rule, DESIGN)).spent
+    assert 0 < chance(rule, rule.null) <= spent + 1e-12
+    assert spent <= rule.level
 
 
 @pytest.mark.parametrize("cells", [2, 3, 5])
