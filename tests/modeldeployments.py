@@ -162,6 +162,19 @@ WRONG = {
     "coverage of nothing": Wrong(
         with_checks({**ACCURACY, "minCoverage": "0"}), "spec.analysis.checks[0].minCoverage", ONE_DECIMAL
     ),
+    "spending on ramps": Wrong(
+        written(
+            analysis={"checks": [{"name": "errors", "preset": "error-ratio"}], "rule": "Spending"},
+            strategy={"canary": {"steps": [{"weight": 5}, {"weight": 50}]}},
+        ),
+        "spec",
+        "analysis.rule Spending needs weights that do not react to the evidence",
+    ),
+    "spending on a limit": Wrong(
+        with_checks({"name": "errors", "preset": "error-ratio", "limit": "0.05"}, rule="Spending"),
+        "spec.analysis",
+        "rule Spending compares with stable alone",
+    ),
     "name of a check": Wrong(
         with_checks({"name": "Errors!", "preset": "error-ratio"}), "spec.analysis.checks[0].name", "lower-case letters"
     ),

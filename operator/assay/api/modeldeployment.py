@@ -27,6 +27,7 @@ from assay.api.modeldeployment_status import (
     Quarantined,
     StableStatus,
     Stage,
+    WalkState,
 )
 from assay.api.rules import Rule
 from assay.api.serving import (
@@ -50,6 +51,7 @@ __all__ = [
     "CheckPreset",
     "CheckStatus",
     "CounterState",
+    "DecisionRule",
     "Gate",
     "HistoryEntry",
     "Intent",
@@ -80,6 +82,7 @@ __all__ = [
     "Strategy",
     "Threshold",
     "Traffic",
+    "WalkState",
     "Wish",
     "WishState",
     "WishStatus",
@@ -105,10 +108,26 @@ class Gate(StrEnum):
     TIME = "Time"
 
 
+class DecisionRule(StrEnum):
+    """How evidence is weighed, look by look."""
+
+    BOOSTED = "Boosted"
+    SPENDING = "Spending"
+
+
 class Analysis(Model):
     """How the candidate is judged."""
 
     rules = (
+        Rule(
+            "rule Spending compares with stable alone: leave limit and negligible out of the checks, or use rule Boosted",
+            "!has(self.rule) || self.rule != 'Spending' ||"
+            " self.checks.all(check, !has(check.limit) && !has(check.negligible))",
+            lambda one: (
+                one.rule is not DecisionRule.SPENDING
+                or all(check.limit is None and check.negligible is None for check in one.checks)
+            ),
+        ),
         Rule(
             "checks must have at least one that is required, or nothing would ever be decided",
             "self.checks.exists(check, !has(check.required) || check.required)",
@@ -141,6 +160,8 @@ class Analysis(Model):
     """After the candidate's first request, nothing is counted for so long. Default 60 s."""
     dispersion: Decimal | None = None
     """How many requests say as much as one that is independent: 1 or more. Default: measured on stable's own pods over the hour before; 1.5 where that shows too little."""
+    rule: DecisionRule = DecisionRule.BOOSTED
+    """Boosted: betting scores, valid whatever the weights do. Spending: "rolls back at so many bad requests", for weights that react to nothing. Default Boosted."""
     gate: Gate = Gate.EVIDENCE
     """What leaving a step asks for: Evidence (less than half of the harm evidence), Pass, or Time. Default Evidence."""
     on_no_data: NoDataPolicy = NoDataPolicy.HOLD
@@ -162,6 +183,21 @@ class Rollback(Model):
 
 class ModelDeploymentSpec(Model):
     """What the user wants."""
+
+    rules = (
+        Rule(
+            "analysis.rule Spending needs weights that do not react to the evidence: give one weight step, or analysis.gate Time",
+            "!has(self.analysis.rule) || self.analysis.rule != 'Spending' ||"
+            " (has(self.analysis.gate) && self.analysis.gate == 'Time') || !has(self.strategy.canary) ||"
+            " self.strategy.canary.steps.filter(step, has(step.weight)).size() <= 1",
+            lambda one: (
+                one.analysis.rule is not DecisionRule.SPENDING
+                or one.analysis.gate is Gate.TIME
+                or one.strategy.canary is None
+                or len(one.strategy.canary.weights) <= 1
+            ),
+        ),
+    )
 
     replicas: Annotated[Integer, Field(ge=1, le=1000)] = 1
     """Pods of the stable revision. Default 1."""

@@ -11,6 +11,7 @@ from assay.api.base import Conditions, Count, Integer, Model, Percent, Revision,
 from assay.api.intent import IntentEntry, IntentStatus
 from assay.api.rules import NamedList
 
+Place = Annotated[Integer, Field(ge=-(2**53), le=2**53)]
 Integers = Annotated[list[Count], Field(max_length=8)]
 
 
@@ -86,13 +87,38 @@ class CandidateStatus(Model):
     """Samples taken before this count nothing: the routers had not acknowledged the present weight."""
 
 
+class WalkState(Model):
+    """An error-spending test between two looks."""
+
+    count: Count
+    """Bad requests of the watched revision: the candidate's for harm, the stable one's for safety."""
+    bad: Count
+    """Bad requests of both."""
+    bound: Place
+    """The least `count` at which the last look would have decided."""
+    information: Annotated[float, Field(ge=0)]
+    """Sum of the variances of `count` at the edge of the null hypothesis."""
+    spent: Annotated[float, Field(ge=0, le=1)]
+    """Chance of having crossed a bound by now, at the edge of the null hypothesis."""
+    width: Annotated[Integer, Field(ge=1, le=2**53)]
+    """Counts per cell of `law`."""
+    place: Place
+    """The cell of the observed count."""
+    lowest: Place
+    """The first cell of `law`."""
+    law: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1, max_length=256)]
+    """Chance of each cell together with not having crossed any bound."""
+
+
 class ProcessState(Model):
-    """An e-process between two looks."""
+    """The evidence of one rule between two looks."""
 
     score: float = 1.0
-    """Boosted betting score; the rule is reached at `threshold`."""
+    """Boosted betting score, which decides at the threshold; with `walk`, one over the chance of so many bad requests."""
     logs: Annotated[list[float], Field(max_length=8)] = []
-    """Log likelihood ratio of each alternative."""
+    """Log likelihood ratio of each alternative; empty with `rule: Spending`."""
+    walk: WalkState | None = None
+    """With `rule: Spending`: what was counted, and the law of what could have been."""
 
 
 class CounterState(Model):

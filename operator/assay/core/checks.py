@@ -9,17 +9,18 @@ from typing import Any
 
 from assay.api.base import Verdict
 from assay.api.checks import Check, CheckPreset
-from assay.api.modeldeployment import CheckStatus, ProcessState
+from assay.api.modeldeployment import CheckStatus, DecisionRule, ProcessState
 from assay.core import coverage, dispersion, evidence, measures
 from assay.core.decision import Missing
 from assay.core.dispersion import HourBefore
 from assay.core.evidence import Counted, Readings
 from assay.core.hypotheses import Rules, Trial, rules_of, with_odds
 from assay.core.measures import Found
-from assay.core.sentences import bounds, rate, ratio, score, sentence, summary
+from assay.core.processes import Rule, reached, stepped, told
+from assay.core.sentences import bounds, rate, ratio, sentence, summary
 from assay.core.times import moment
 from assay.stats import proportion
-from assay.stats.proportion import Effect, Evidence, Look, Rule
+from assay.stats.proportion import Effect
 
 MOST_MISSED = 5  # looks in a row without a measurement, and a check says NoData
 STALE_SECONDS = 30.0  # the newest sample may be so old before its age is worth telling
@@ -42,7 +43,8 @@ def begin_step(status: CheckStatus) -> CheckStatus:
 def _definition(check: Check, trial: Trial) -> str:
     """Return a digest of what the evidence is about; evidence of another definition is worth nothing."""
     given = trial.analysis.dispersion
-    written = [check.to_manifest(), trial.alpha, trial.beta, *([] if given is None else [given])]
+    rule = [] if trial.analysis.rule is DecisionRule.BOOSTED else [trial.analysis.rule]
+    written = [check.to_manifest(), trial.alpha, trial.beta, *([] if given is None else [given]), *rule]
     return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -150,8 +152,8 @@ def _missed(check: Check, status: CheckStatus, trial: Trial, why: str, *, in_a_r
     elif missed >= MOST_MISSED:
         status = status.model_copy(update={"verdict": Verdict.NO_DATA})
     looks = "this look" if missed == 1 else f"{missed} looks in a row"
-    told = f"{summary(status, _noun(check))}; " if status.requests else ""
-    return status.model_copy(update={"reason": sentence(f"{told}nothing could be measured in {looks}: {why}")})
+    so_far = f"{summary(status, _noun(check))}; " if status.requests else ""
+    return status.model_copy(update={"reason": sentence(f"{so_far}nothing could be measured in {looks}: {why}")})
 
 
 def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> CheckStatus:
@@ -163,8 +165,8 @@ def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) ->
     seen = dispersion.weighed(old, totals, status.dispersion)
     effect = proportion.update_effect(_effect(status), seen)
     update: dict[str, Any] = {
-        "harm": _stepped(rules.harm, status.harm, seen),
-        "safety": _stepped(rules.safety, status.safety, seen),
+        "harm": stepped(rules.harm, status.harm, seen),
+        "safety": stepped(rules.safety, status.safety, seen),
         "totals": totals,
         "pooled": [effect.numerator, effect.denominator],
         "lattice": list(effect.logs),
@@ -173,24 +175,11 @@ def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) ->
         "last_look_time": moment(trial.now),
     }
     if rules.negligible is not None:
-        update["negligible"] = _stepped(rules.negligible, status.negligible, seen)
+        update["negligible"] = stepped(rules.negligible, status.negligible, seen)
     if rules.harm_beyond is not None:
-        update["harm_beyond"] = _stepped(rules.harm_beyond, status.harm_beyond, seen)
+        update["harm_beyond"] = stepped(rules.harm_beyond, status.harm_beyond, seen)
     update["requests"] = update["totals"][0]
     return status.model_copy(update=update)
-
-
-def _stepped(rule: Rule, state: ProcessState, seen: Look) -> ProcessState:
-    after = proportion.update(rule, _evidence(rule, state), seen)
-    return ProcessState(score=after.score, logs=list(after.logs))
-
-
-def _evidence(rule: Rule, state: ProcessState) -> Evidence:
-    return Evidence(state.score, tuple(state.logs)) if state.logs else proportion.start(rule)
-
-
-def _reached(rule: Rule, state: ProcessState) -> bool:
-    return proportion.reached(rule, _evidence(rule, state))
 
 
 def harm_score(status: CheckStatus) -> float:
@@ -215,11 +204,11 @@ def _effect(status: CheckStatus) -> Effect:
 def _judged(check: Check, status: CheckStatus, trial: Trial) -> CheckStatus:
     """Return the state with verdict, evidence and sentence."""
     rules = rules_of(check, status.odds, trial.analysis)
-    harmed = _reached(rules.harm, status.harm) and (
-        rules.harm_beyond is None or _reached(rules.harm_beyond, status.harm_beyond)
+    harmed = reached(rules.harm, status.harm) and (
+        rules.harm_beyond is None or reached(rules.harm_beyond, status.harm_beyond)
     )
-    safe = _reached(rules.safety, status.safety) or (
-        rules.negligible is not None and _reached(rules.negligible, status.negligible)
+    safe = reached(rules.safety, status.safety) or (
+        rules.negligible is not None and reached(rules.negligible, status.negligible)
     )
     if harmed:
         verdict = Verdict.FAIL
@@ -234,18 +223,19 @@ def _worded(check: Check, status: CheckStatus, rules: Rules) -> CheckStatus:
     """Return the state with its numbers as a person reads them."""
     candidate_total, candidate_bad, stable_total, stable_bad = status.totals or [0, 0, 0, 0]
     effect = _effect(status)
-    ways = [(status.safety.score, rules.safety)]
+    ways: list[tuple[ProcessState, Rule]] = [(status.safety, rules.safety)]
     if rules.negligible is not None:
-        ways.append((status.negligible.score, rules.negligible))
-    best, by = max(ways, key=lambda way: way[0])
+        ways.append((status.negligible, rules.negligible))
+    best, by = max(ways, key=lambda way: way[0].score)
+    beyond = rules.harm_beyond is not None and status.harm_beyond.score < status.harm.score
     status = status.model_copy(
         update={
             "estimate_stable": rate((stable_bad, stable_total)),
             "estimate_candidate": rate((candidate_bad, candidate_total)),
             "effect": ratio(effect),
             "interval": bounds(effect),
-            "harm_evidence": score(harm_score(status), proportion.threshold(rules.harm)),
-            "safety_evidence": score(best, proportion.threshold(by)),
+            "harm_evidence": told(rules.harm, status.harm_beyond if beyond else status.harm, _noun(check)),
+            "safety_evidence": told(by, best, _noun(check)),
         }
     )
     return status.model_copy(update={"reason": sentence(summary(status, _noun(check)))})

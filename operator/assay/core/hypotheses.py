@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from assay.api.checks import DEFAULT_MARGIN, DEFAULT_TOLERANCE, Check, Threshold
-from assay.api.modeldeployment import Analysis, CheckStatus
+from assay.api.modeldeployment import Analysis, CheckStatus, DecisionRule
 from assay.core.decision import Missing
 from assay.core.evidence import Arms, Readings
-from assay.stats import proportion
-from assay.stats.proportion import Rule
+from assay.core.processes import Rule
+from assay.stats import proportion, spending
 
 TOP_RATE = 1 - 1e-6  # a tolerated rate is kept below 1, where odds end
 
@@ -19,10 +19,10 @@ class Rules:
     """The hypotheses of one check. Harm needs both of its rules, safety either of its two."""
 
     harm: Rule
-    harm_beyond: Rule | None
+    harm_beyond: proportion.Rule | None
     """The candidate's rate is above `negligible`."""
     safety: Rule
-    negligible: Rule | None
+    negligible: proportion.Rule | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,8 @@ def rules_of(check: Check, odds: Sequence[float], analysis: Analysis) -> Rules:
         limit = float(check.limit)
         return Rules(proportion.above(alpha, limit), None, proportion.below(beta, limit), None)
     tolerance, margin = odds
+    if analysis.rule is DecisionRule.SPENDING:
+        return Rules(spending.harm(alpha, tolerance), None, spending.safety(beta, margin), None)
     harm = proportion.harm(alpha, tolerance)
     if check.negligible is None:
         return Rules(harm, None, proportion.safety(beta, margin), None)

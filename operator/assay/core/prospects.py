@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.api.checks import Check
-from assay.api.modeldeployment import CheckStatus, ModelDeploymentSpec, ModelDeploymentStatus, Stage
+from assay.api.modeldeployment import CheckStatus, DecisionRule, ModelDeploymentSpec, ModelDeploymentStatus, Stage
 from assay.core import canary
-from assay.core.hypotheses import TOP_RATE, Rules, odds_of, rules_of
+from assay.core.hypotheses import TOP_RATE, odds_of, rules_of
 from assay.core.sentences import sentence
 from assay.stats import power
 from assay.stats.proportion import Rule
@@ -68,13 +68,14 @@ def prospect(spec: ModelDeploymentSpec, check: Check, traffic: Traffic) -> Prosp
     weights = spec.strategy.canary.weights if spec.strategy.canary else []
     first, last = weights[0] / 100, weights[-1] / 100
     wait = spec.analysis.warmup_seconds + (check.label_delay_seconds or 0)
-    passing = _either((rules.safety, rules.negligible), traffic.rate, traffic, last)
+    harm, safety = rules
+    passing = min(_requests(rule, traffic.rate, traffic, last) for rule in safety)  # either of two ways will do
     return Prospect(
         check=check.name,
         promote_requests=passing,
         promote_seconds=_before_last(spec) + wait + passing / (traffic.per_second * last),
-        detections=tuple(_detection(rules, times, traffic, first, wait) for times in TIMES),
-        smallest=_smallest(rules, traffic, last, spec.analysis.deadline_seconds - _before_last(spec) - wait),
+        detections=tuple(_detection(harm, times, traffic, first, wait) for times in TIMES),
+        smallest=_smallest(harm, traffic, last, spec.analysis.deadline_seconds - _before_last(spec) - wait),
         deadline=spec.analysis.deadline_seconds,
     )
 
@@ -101,7 +102,8 @@ def _traffic(status: CheckStatus | None) -> Traffic | None:
     return Traffic(total / seconds, bad / total, status.dispersion or 1.0)
 
 
-def _rules(spec: ModelDeploymentSpec, check: Check, rate: float) -> Rules | None:
+def _rules(spec: ModelDeploymentSpec, check: Check, rate: float) -> tuple[list[Rule], list[Rule]] | None:
+    """Return the rules of harm and of safety; rule Spending needs as many requests as Boosted, within a tenth."""
     odds = (
         []
         if check.limit is not None
@@ -109,7 +111,9 @@ def _rules(spec: ModelDeploymentSpec, check: Check, rate: float) -> Rules | None
     )
     if check.limit is None and (len(odds) < 2 or odds[1] <= 1):  # noqa: PLR2004 - tolerance and margin
         return None
-    return rules_of(check, odds, spec.analysis)
+    rules = rules_of(check, odds, spec.analysis.model_copy(update={"rule": DecisionRule.BOOSTED}))
+    harm, safety = (rules.harm, rules.harm_beyond), (rules.safety, rules.negligible)
+    return [one for one in harm if isinstance(one, Rule)], [one for one in safety if isinstance(one, Rule)]
 
 
 def _before_last(spec: ModelDeploymentSpec) -> float:
@@ -119,30 +123,19 @@ def _before_last(spec: ModelDeploymentSpec) -> float:
     return sum(canary.least_seconds(step) for step in steps[:last])
 
 
-def _either(rules: Sequence[Rule | None], rate: float, traffic: Traffic, share: float) -> float:
-    """Return after how many candidate requests the first of these rules is reached."""
-    return min(_requests(rule, rate, traffic, share) for rule in rules if rule is not None)
-
-
-def _both(rules: Sequence[Rule | None], rate: float, traffic: Traffic, share: float) -> float:
-    return max(_requests(rule, rate, traffic, share) for rule in rules if rule is not None)
-
-
 def _requests(rule: Rule, rate: float, traffic: Traffic, share: float) -> float:
     return power.requests(rule, rate, traffic.rate, share, traffic.divisor)
 
 
-def _detection(rules: Rules, times: float, traffic: Traffic, share: float, wait: float) -> tuple[float, float, float]:
+def _detection(
+    harm: Sequence[Rule], times: float, traffic: Traffic, share: float, wait: float
+) -> tuple[float, float, float]:
     rate = min(times * traffic.rate, 1.0)
-    needed = _both((rules.harm, rules.harm_beyond), rate, traffic, share)
+    needed = max(_requests(rule, rate, traffic, share) for rule in harm)  # both, where there are two
     return times, needed, wait + needed / (traffic.per_second * share)
 
 
-def _smallest(rules: Rules, traffic: Traffic, share: float, seconds: float) -> float | None:
+def _smallest(harm: Sequence[Rule], traffic: Traffic, share: float, seconds: float) -> float | None:
     budget = max(seconds, 0.0) * traffic.per_second * share
-    each = [
-        power.detectable(rule, traffic.rate, share, budget, traffic.divisor)
-        for rule in (rules.harm, rules.harm_beyond)
-        if rule is not None
-    ]
+    each = [power.detectable(rule, traffic.rate, share, budget, traffic.divisor) for rule in harm]
     return None if None in each else max(one for one in each if one is not None)

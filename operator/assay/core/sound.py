@@ -69,6 +69,7 @@ def _is_sound(check: CheckStatus, analysis: Analysis, now: datetime) -> bool:
         and (check.dispersion == 0 or check.dispersion >= 1)
         and len(check.labels) in (0, SUMS)
         and _are_totals(check.totals)
+        and _is_hour(check.before)
         and _are_odds(check.odds)
         and _is_effect(check)
         and all(_is_process(one, harm) for one in (check.harm, check.harm_beyond))
@@ -78,6 +79,13 @@ def _is_sound(check: CheckStatus, analysis: Analysis, now: datetime) -> bool:
 
 
 def _is_process(state: ProcessState, top: float) -> bool:
+    if state.walk is not None:
+        walk = state.walk
+        within = walk.place - walk.lowest >= 0 and sum(walk.law) <= 1 + ROUNDING and walk.count <= walk.bad <= MOST
+        numbers = (
+            max(abs(walk.bound), abs(walk.place), abs(walk.lowest), walk.width) <= MOST and walk.information <= FAR
+        )
+        return not state.logs and within and numbers and 0 < state.score <= top * (1 + ROUNDING)
     if not state.logs:
         return state.score == 1.0
     logs = len(state.logs) == GRID and all(proportion.NEVER <= one <= FAR for one in state.logs)
@@ -100,6 +108,16 @@ def _are_totals(totals: Sequence[int]) -> bool:
             return True
         case [candidate, candidate_bad, stable, stable_bad]:
             return candidate_bad <= candidate <= MOST and stable_bad <= stable <= MOST
+    return False
+
+
+def _is_hour(before: Sequence[int]) -> bool:
+    """Return whether these are bad, total and seconds, or nothing."""
+    match before:
+        case []:
+            return True
+        case [bad, total, seconds]:
+            return bad <= total <= MOST and seconds <= MOST
     return False
 
 

@@ -110,6 +110,11 @@ def reached(state: Walk) -> bool:
     return state.count >= state.bound
 
 
+def tail(state: Walk) -> float:
+    """For display: the chance, at the edge of the null, of the observed count or more without having crossed a bound."""
+    return float(sum(state.law[max(state.place - state.lowest, 0) :]))
+
+
 def standing(rule: Rule, state: Walk) -> tuple[int, int]:
     """For a sentence: the candidate's bad requests, and the number of them at which the last look would have decided.
 

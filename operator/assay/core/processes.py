@@ -1,0 +1,51 @@
+"""What does a rule remember between two looks, and how far is it from deciding?"""
+
+from dataclasses import asdict
+from typing import TypeAlias
+
+from assay.api.modeldeployment import ProcessState, WalkState
+from assay.core.sentences import score
+from assay.stats import proportion, spending
+from assay.stats.proportion import Evidence, Look
+from assay.stats.spending import Walk
+
+Rule: TypeAlias = proportion.Rule | spending.Rule
+NEARLY = 0.99  # of the threshold: what has not been reached is not told as reached
+
+
+def stepped(rule: Rule, state: ProcessState, look: Look) -> ProcessState:
+    """Return the state after one more look."""
+    if isinstance(rule, proportion.Rule):
+        evidence = proportion.update(rule, _evidence(rule, state), look)
+        return ProcessState(score=evidence.score, logs=list(evidence.logs))
+    walk = spending.update(rule, _walk(state), look)
+    top = 1 / rule.level
+    told = top if spending.reached(walk) else min(1 / max(spending.tail(walk), rule.level), NEARLY * top)
+    return ProcessState(score=told, walk=WalkState.model_validate({**asdict(walk), "law": list(walk.law)}))
+
+
+def reached(rule: Rule, state: ProcessState) -> bool:
+    """Return whether the rule's null hypothesis is refuted."""
+    if isinstance(rule, proportion.Rule):
+        return proportion.reached(rule, _evidence(rule, state))
+    return spending.reached(_walk(state))
+
+
+def told(rule: Rule, state: ProcessState, noun: str) -> str:
+    """Return the evidence as people read it: `5.1 of 100`, or `11 errors, decides at 13 or more`."""
+    if isinstance(rule, proportion.Rule):
+        return score(state.score, proportion.threshold(rule))
+    count, bound = spending.standing(rule, _walk(state))
+    if bound < 0:
+        return f"{count} {noun}, decides at no number yet"
+    return f"{count} {noun}, decides at {bound} or {'more' if rule.direction == 'harm' else 'fewer'}"
+
+
+def _evidence(rule: proportion.Rule, state: ProcessState) -> Evidence:
+    return Evidence(state.score, tuple(state.logs)) if state.logs else proportion.start(rule)
+
+
+def _walk(state: ProcessState) -> Walk:
+    if state.walk is None:
+        return spending.start()
+    return Walk(**{**state.walk.model_dump(), "law": tuple(state.walk.law)})
