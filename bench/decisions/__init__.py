@@ -1,0 +1,1 @@
+"""How often is a rule wrong, and how long does it take to be right?"""
