@@ -63,6 +63,9 @@ SAID = f"{_analysis.false_rollback}, tolerance {DEFAULT_TOLERANCE}"
 FLAGGER = blind("Flagger, success >= 98 %, 5 failed checks", lambda seen: flagger.total(seen, 0.98, 5))
 NAIVE = blind("z-test at every look", lambda seen: repeated.naive(seen, ALPHA))
 POCOCK = blind("group-sequential z, Pocock spending", lambda seen: groupsequential.stopped(seen, _limits("pocock")))
+STRATIFIED = blind(
+    "the same, look by look (Mantel-Haenszel)", lambda seen: groupsequential.stratified(seen, _limits("pocock"))
+)
 MSPRT = blind("mixture SPRT (Optimizely), tau 0.01", lambda seen: repeated.mixture_sprt(seen, ALPHA, 0.01))
 OURS = assay("at 0.05, tolerance 0", Assay(ALPHA))
 SHIPPED = assay(f"at its defaults: {SAID}", HARM_ONLY)
@@ -96,7 +99,7 @@ DECIDING = (
     assay(f"at its defaults: {SAID}, margin {DEFAULT_MARGIN}", DEFAULTS),
 )
 IN_REGIMES = (FLAGGER, NAIVE, POCOCK, MSPRT, OURS, SHIPPED)
-IN_TRAPS = (FLAGGER, NAIVE, POCOCK, MSPRT, OURS)
+IN_TRAPS = (FLAGGER, NAIVE, POCOCK, STRATIFIED, MSPRT, OURS)
 BEYOND = (
     FLAGGER,
     NAIVE,

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from peers.repeated import pooled_z
+from peers.repeated import pooled_z, stratified_z
 from peers.streams import Floats, Ints, Streams, first
 
 Spending: TypeAlias = Callable[[float, float], float]
@@ -106,3 +106,8 @@ def limits(shape: str, looks: int, alpha: float) -> Floats:
 def stopped(seen: Streams, limits_: Floats) -> Ints:
     """Roll back when the pooled z reaches its limit; the plan is equally spaced looks, whatever was counted."""
     return first(pooled_z(seen) >= limits_)
+
+
+def stratified(seen: Streams, limits_: Floats) -> Ints:
+    """Roll back when the z that compares look by look reaches its limit."""
+    return first(stratified_z(seen) >= limits_)

@@ -1,6 +1,6 @@
 """Tests of two proportions that are asked again at every look, with and without a right to do so.
 
-Sources: the pooled z-test of any textbook; the mixture SPRT of Optimizely, Johari, Koomen, Pekelis & Walsh (2017, 2022),
+Sources: the pooled z-test of any textbook; its stratified sister, Mantel & Haenszel (1959); the mixture SPRT of Optimizely, Johari, Koomen, Pekelis & Walsh (2017, 2022),
 "Always Valid Inference: Continuous Monitoring of A/B Tests"; the asymptotic confidence sequence of GrowthBook
 (gbstats 0.8, 2025; equation 9 of Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas 2024, Annals of Statistics 52).
 """
@@ -25,6 +25,16 @@ def pooled_z(seen: Streams) -> Floats:
     """Return z of all that was counted up to each look; shape (runs, looks)."""
     so_far = seen.cumulated()
     return z(so_far.candidate_bad, so_far.candidate_total, so_far.stable_bad, so_far.stable_total)
+
+
+def stratified_z(seen: Streams) -> Floats:
+    """Return z of the candidate's bad ones against their share of each look, up to each look (Mantel & Haenszel 1959)."""
+    n, m, bad = seen.candidate_total, seen.stable_total, seen.candidate_bad + seen.stable_bad
+    everything = np.maximum(n + m, 1)
+    excess = (seen.candidate_bad - n * bad / everything).cumsum(axis=1)
+    variance = (n * m / everything * bad / everything * (n + m - bad) / np.maximum(everything - 1, 1)).cumsum(axis=1)
+    found: Floats = np.divide(excess, np.sqrt(variance), out=np.zeros(excess.shape), where=variance > 0)
+    return found
 
 
 def naive(seen: Streams, alpha: float) -> Ints:

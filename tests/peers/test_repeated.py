@@ -41,6 +41,29 @@ def test_where_nothing_or_everything_is_bad_z_is_zero() -> None:
         assert repeated.pooled_z(seen)[0, 0] == 0
 
 
+def test_with_one_look_the_stratified_z_is_the_pooled_one_but_for_its_variance() -> None:
+    """Mantel and Haenszel divide by N - 1 where the pooled z divides by N."""
+    seen = one_look(1000, 220, 10000, 2000)
+
+    assert repeated.stratified_z(seen)[0, 0] == pytest.approx(1.502459 * math.sqrt(10999 / 11000), abs=5e-7)
+
+
+def test_only_the_stratified_z_is_not_fooled_when_weight_and_rate_rise_together() -> None:
+    """Both looks are fair; pooled, the candidate has 31 of 1,100 and stable 11 of 1,000 (Simpson 1951)."""
+    seen = Streams(*(np.array([part]) for part in ([100, 1000], [1, 30], [900, 100], [9, 3])))
+
+    assert repeated.stratified_z(seen).tolist() == [[0.0, 0.0]]
+    assert repeated.pooled_z(seen)[0, 1] > 2.5
+
+
+def test_a_look_of_nothing_moves_the_stratified_z_by_nothing() -> None:
+    seen = Streams(*(np.array([part]) for part in ([300, 0, 1], [9, 0, 1], [2700, 0, 0], [27, 0, 0])))
+    z = repeated.stratified_z(seen)[0]
+
+    assert z[0] > 2
+    assert z.tolist() == [z[0]] * 3
+
+
 def test_growthbooks_sequence_of_means_is_that_of_gbstats() -> None:
     """gbstats 0.8.0, N* 5000: a difference of 0.29 has the interval [-0.0894101, 0.6694101]."""
     variance = 3.9**2 / 3407 + 6.2**2 / 3461
