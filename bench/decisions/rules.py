@@ -61,6 +61,7 @@ HARM_ONLY = replace(DEFAULTS, margin=None)
 SAID = f"{_analysis.false_rollback}, tolerance {DEFAULT_TOLERANCE}"
 
 FLAGGER = blind("Flagger, success >= 98 %, 5 failed checks", lambda seen: flagger.total(seen, 0.98, 5))
+ONCE = blind("z-test once, after 30 minutes", lambda seen: repeated.once(seen, ALPHA))
 NAIVE = blind("z-test at every look", lambda seen: repeated.naive(seen, ALPHA))
 POCOCK = blind("group-sequential z, Pocock spending", lambda seen: groupsequential.stopped(seen, _limits("pocock")))
 STRATIFIED = blind(
@@ -80,6 +81,7 @@ DETECTING = (
     blind("Kayenta, once after 30 minutes", lambda seen: kayenta.judged(seen, [LOOKS])),
     blind("Kayenta, every 5 minutes", lambda seen: kayenta.judged(seen, range(10, LOOKS + 1, 10))),
     blind("Kayenta, at every look from the 5th", lambda seen: kayenta.judged(seen, range(5, LOOKS + 1))),
+    ONCE,
     NAIVE,
     blind(
         "group-sequential z, O'Brien-Fleming spending",

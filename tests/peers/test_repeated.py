@@ -104,6 +104,13 @@ def test_a_z_test_that_is_repeated_errs_six_times_as_often_as_promised() -> None
     assert (repeated.naive(healthy(2000, 60), 0.05) > 0).mean() == pytest.approx(0.298, abs=0.031)
 
 
+def test_who_asks_once_keeps_the_promise_and_waits_for_the_end() -> None:
+    ended = repeated.once(healthy(3000, 60), 0.05)
+
+    assert set(ended.tolist()) == {0, 60}
+    assert (ended > 0).mean() == pytest.approx(0.05, abs=0.013)
+
+
 def test_what_is_made_to_be_repeated_keeps_its_promise() -> None:
     seen = healthy(2000, 60)
 
