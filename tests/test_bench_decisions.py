@@ -8,14 +8,15 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from bench.decisions import section
 from bench.decisions.measure import CHUNK, TABLES, Job, Tally, jobs
 from bench.decisions.ours import Assay
-from bench.decisions.rules import DEFAULTS, IN_TRAPS, NAIVE, OURS, SHIPPED, STRATIFIED
-from bench.decisions.worlds import LOOKS, MAIN, TRAPS, World, steady
+from bench.decisions.rules import DEFAULTS, IN_BEYOND, IN_TRAPS, NAIVE, OURS, SHIPPED, STRATIFIED, Rule
+from bench.decisions.worlds import BEYOND, LOOKS, MAIN, REGIMES, TRAPS, World, steady
 
 from assay.stats.proportion import Look, harm, reached, safety, start, update
 from peers.streams import Streams
@@ -78,12 +79,70 @@ def test_the_program_says_a_cell_for_each_world_and_rule() -> None:
 
 
 def test_the_section_is_what_was_measured_and_nobody_typed() -> None:
-    measured = json.loads(section.KEPT.read_text(encoding="utf-8"))
     text = section.PAGE.read_text(encoding="utf-8")
 
-    assert section.page(text, measured) == text
+    assert section.page(text, kept()) == text
     for rule in TABLES["detecting"].rules:
         assert f"\n| {rule.name} |" in text
+
+
+@cache
+def kept() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(section.KEPT.read_text(encoding="utf-8"))
+    return found
+
+
+def share(table: str, world: World, rule: Rule) -> float:
+    """What was measured, less what chance may have added."""
+    one = kept()["tables"][table][world.name][rule.name]
+    return float(one["rolled_back"] - 3 * one["rolled_back_error"])
+
+
+def looks(table: str, world: World, rule: Rule) -> float:
+    return float(kept()["tables"][table][world.name][rule.name]["looks"])
+
+
+@pytest.mark.parametrize("table", ["detecting", "regimes", "traps"])
+def test_nowhere_where_it_is_promised_were_more_healthy_candidates_rolled_back(table: str) -> None:
+    ours = [rule for rule in TABLES[table].rules if rule.name.startswith("**Assay**")]
+
+    assert OURS in ours
+    for world in TABLES[table].worlds:
+        if world.healthy:
+            assert all(share(table, world, rule) <= rule.level for rule in ours)
+
+
+@pytest.mark.parametrize("table", ["detecting", "regimes"])
+def test_nobody_who_keeps_the_promise_was_faster_than_the_least_possible(table: str) -> None:
+    worlds, least = TABLES[table].worlds, kept()["least"]["0.05"]
+    beaten = 0
+    for world in worlds:
+        for rule in TABLES[table].rules:
+            same = [
+                one
+                for one in worlds
+                if one.healthy and one.known and world.known and one.known.requests == world.known.requests
+            ]
+            keeps = all(share(table, one, rule) <= 0.05 for one in same)
+            slack = 3 * kept()["tables"][table][world.name][rule.name]["looks_error"]
+            if not world.healthy and keeps:
+                assert looks(table, world, rule) + slack >= least[world.name]
+            elif not world.healthy:
+                beaten += looks(table, world, rule) < least[world.name]
+    assert beaten > 0  # or the bound would be idle
+
+
+def test_what_the_page_admits_in_words_is_what_was_measured() -> None:
+    half, plain = MAIN[2], MAIN[4]
+    assert looks("detecting", half, SHIPPED) > 2 * looks("detecting", half, OURS)
+    few = next(world for world in REGIMES if world.known and world.known.requests == 30 and world.known.truth == 0.015)
+    assert share("regimes", few, SHIPPED) < 0.25
+    assert looks("detecting", plain, NAIVE) <= looks("detecting", plain, OURS)
+    lottery = next(world for world in BEYOND if "pods differ" in world.name)
+    assert share("beyond", lottery, OURS) > OURS.level
+    assert share("beyond", lottery, IN_BEYOND[-1]) > IN_BEYOND[-1].level == 0.01
+    even = [world for world in REGIMES if world.known and world.known.requests == 1500 and not world.healthy]
+    assert all(looks("regimes", world, OURS) > 1.5 * kept()["least"]["0.05"][world.name] for world in even)
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others() -> None:

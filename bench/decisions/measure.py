@@ -33,7 +33,7 @@ TABLES = {
     "deciding": Table(worlds.MAIN, rules.DECIDING),
     "regimes": Table(worlds.REGIMES, rules.IN_REGIMES),
     "traps": Table(worlds.TRAPS, rules.IN_TRAPS),
-    "beyond": Table(worlds.BEYOND, rules.BEYOND),
+    "beyond": Table(worlds.BEYOND, rules.IN_BEYOND),
 }
 
 

@@ -51,7 +51,7 @@ def least() -> dict[str, dict[str, float]]:
 
 def write(measured: dict[str, Any]) -> None:
     """Keep what was measured, and write the section."""
-    KEPT.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    KEPT.write_text(json.dumps(measured, separators=(",", ":")) + "\n", encoding="utf-8")
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), measured), encoding="utf-8")
 
 
