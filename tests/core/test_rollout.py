@@ -103,3 +103,16 @@ def test_a_steady_model_deployment_is_looked_at_rarely_and_its_status_does_not_c
 
     assert decision.again_in >= 60
     assert decision.status == before
+
+
+def test_the_last_looks_are_kept_as_they_were_counted_before_any_division(cluster: Cluster) -> None:
+    cluster.apply(a_spec("2", analysis__dispersion="3", strategy__canary__steps=[{"weight": 10, "minSeconds": 500}]))
+    cluster.run(600, until=lambda it: bool(it.state().checks and len(it.state().checks[0].looks) == 20))
+    (few,) = cluster.state().checks
+    cluster.run(400)
+    (many,) = cluster.state().checks
+
+    assert [sum(column) for column in zip(*few.looks, strict=True)][1:] == few.totals
+    assert [second for second, *_ in few.looks] == sorted(second for second, *_ in few.looks)
+    assert len(many.looks) == 60
+    assert many.looks[-1][0] > few.looks[-1][0]

@@ -181,6 +181,8 @@ class CheckStatus(Model):
     """When the last look counted something."""
     totals: Integers = []
     """[candidate total, candidate bad, stable total, stable bad] counted so far."""
+    looks: Annotated[list[Integers], Field(max_length=60)] = []
+    """The last looks that counted something, for audit: [second of the epoch, candidate total, candidate bad, stable total, stable bad]."""
     harm: ProcessState = ProcessState()
     """The process for harm, since the rollout began."""
     harm_beyond: ProcessState = ProcessState()

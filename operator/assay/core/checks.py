@@ -23,6 +23,7 @@ from assay.stats import proportion
 from assay.stats.proportion import Effect
 
 MOST_MISSED = 5  # looks in a row without a measurement, and a check says NoData
+MOST_RECORDED = 60  # looks
 STALE_SECONDS = 30.0  # the newest sample may be so old before its age is worth telling
 
 
@@ -168,6 +169,7 @@ def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) ->
         "harm": stepped(rules.harm, status.harm, seen),
         "safety": stepped(rules.safety, status.safety, seen),
         "totals": totals,
+        "looks": [*status.looks, [round(trial.now.timestamp()), *grown]][-MOST_RECORDED:],
         "pooled": [effect.numerator, effect.denominator],
         "lattice": list(effect.logs),
         "missed_looks": 0,
