@@ -162,6 +162,17 @@ WRONG = {
     "coverage of nothing": Wrong(
         with_checks({**ACCURACY, "minCoverage": "0"}), "spec.analysis.checks[0].minCoverage", ONE_DECIMAL
     ),
+    "latency without a bound": Wrong(
+        with_check(preset="latency"), "spec.analysis.checks[0]", "slowerThanSeconds must be given with preset latency"
+    ),
+    "bound of errors": Wrong(
+        with_check(slowerThanSeconds="0.1"),
+        "spec.analysis.checks[0]",
+        "slowerThanSeconds must be given with preset latency",
+    ),
+    "bound of nothing": Wrong(
+        with_check(preset="latency", slowerThanSeconds="0"), "spec.analysis.checks[0]", "must be from 0.001 to 3600"
+    ),
     "spending on ramps": Wrong(
         written(
             analysis={"checks": [{"name": "errors", "preset": "error-ratio"}], "rule": "Spending"},

@@ -287,7 +287,9 @@ class MemoryMetrics:
         return tuple(
             Series(dict(labels), tuple(samples))
             for (metric, labels), samples in self._found.items()
-            if metric == query.metric and wanted <= set(labels)
+            if metric == query.metric
+            and wanted <= set(labels)
+            and all(dict(labels).get(label) in values for label, values in query.among)
         )
 
 

@@ -168,18 +168,20 @@ def promql(query: Query, window: int, names: Sequence[str] = ()) -> str:
     """
     if not _METRIC.fullmatch(query.metric):
         raise ValueError(f"{query.metric!r} is no metric name")
-    for label, _ in query.match:
+    for label, _ in (*query.match, *query.among):
         if not _LABEL.fullmatch(label):
             raise ValueError(f"{label!r} is no label name")
     whose = f'=~"{_escaped("|".join(names))}"' if names else '!=""'
-    pairs = ",".join([f"{METRIC_DEPLOYMENT}{whose}", *(f'{label}="{_escaped(value)}"' for label, value in query.match)])
+    exact = (f'{label}="{_escaped(value)}"' for label, value in query.match)
+    among = (f'{label}=~"{_escaped("|".join(map(re.escape, values)))}"' for label, values in query.among)
+    pairs = ",".join([f"{METRIC_DEPLOYMENT}{whose}", *exact, *among])
     return f"{query.metric}{{{pairs}}}{HISTORY if query.history else f'[{window}s]'}"
 
 
 def _own(query: Query, namespace: str, deployment: str) -> Query:
     """Return the query for one ModelDeployment alone: an hour of the whole fleet would be too much."""
     mine = (("namespace", namespace), (METRIC_DEPLOYMENT, deployment))
-    return Query(query.metric, (*query.match, *mine), history=True)
+    return replace(query, match=(*query.match, *mine), history=True)
 
 
 def _escaped(value: str) -> str:

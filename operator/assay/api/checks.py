@@ -22,6 +22,7 @@ LabelMatches = Annotated[
 DEFAULT_TOLERANCE = "0.10"  # relative
 DEFAULT_MARGIN = "0.50"  # relative
 DEFAULT_COVERAGE = "0.8"
+QUICKEST, SLOWEST = 0.001, 3600.0  # seconds
 OWN_LABELS = ("namespace", "pod", "assay_deployment", "assay_revision", "assay_via")
 
 
@@ -82,8 +83,10 @@ class CheckPreset(StrEnum):
 
     ERROR_RATIO = "error-ratio"
     ACCURACY = "accuracy"
+    LATENCY = "latency"
 
 
+_LATENCY = f"(has(self.preset) && self.preset == '{CheckPreset.LATENCY}')"
 _ACCURACY = f"(has(self.preset) && self.preset == '{CheckPreset.ACCURACY}')"
 
 
@@ -151,14 +154,27 @@ class Check(Model):
             f"{_ACCURACY} || !(has(self.labelDelaySeconds) || has(self.minCoverage))",
             lambda one: one.preset is CheckPreset.ACCURACY or not (one.label_delay_seconds or one.min_coverage),
         ),
+        Rule(
+            "slowerThanSeconds must be given with preset latency, and with no other: from when on an answer is slow",
+            f"{_LATENCY} == has(self.slowerThanSeconds)",
+            lambda one: (one.preset is CheckPreset.LATENCY) == (one.slower_than_seconds is not None),
+        ),
+        Rule(
+            "slowerThanSeconds must be from 0.001 to 3600",
+            f"!has(self.slowerThanSeconds) || !self.slowerThanSeconds.matches('^{DECIMAL}$') ||"
+            " (double(self.slowerThanSeconds) >= 0.001 && double(self.slowerThanSeconds) <= 3600.0)",
+            lambda one: one.slower_than_seconds is None or QUICKEST <= float(one.slower_than_seconds) <= SLOWEST,
+        ),
     )
 
     name: Name
     """Name of the check, unique in the resource."""
     preset: CheckPreset | None = None
-    """A ready-made metric: error-ratio is the share of answers 5xx; accuracy judges the share of labelled predictions that were wrong. Exactly one of preset or proportion."""
+    """A ready-made metric: error-ratio is the share of answers 5xx; accuracy judges the share of labelled predictions that were wrong; latency the share of answers that took the model longer than slowerThanSeconds. Exactly one of preset or proportion."""
     proportion: Proportion | None = None
     """A metric of your own. Exactly one of preset or proportion."""
+    slower_than_seconds: Decimal | None = None
+    """Preset latency: what takes the model longer, as the router measures it, is slow. The nearest bound of the router's histogram is taken, and told: they differ by a quarter at most above 0.02 s."""
     label_delay_seconds: Annotated[Integer, Field(ge=1, le=2_592_000)] | None = None
     """Preset accuracy: each prediction counts once, when it is so old; a label that comes later is none. The model server must count at this age."""
     min_coverage: Probability | None = None

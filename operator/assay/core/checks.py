@@ -245,5 +245,7 @@ def _worded(check: Check, status: CheckStatus, rules: Rules) -> CheckStatus:
 
 def _noun(check: Check) -> str:
     """Return what the bad events of a check are called."""
+    if check.preset is CheckPreset.LATENCY:
+        return f"slower than {measures.slow_bound(check) / 1000:g} s"
     nouns = {CheckPreset.ERROR_RATIO: "errors", CheckPreset.ACCURACY: "wrong"}
     return "bad" if check.preset is None else nouns[check.preset]

@@ -33,6 +33,8 @@ class Query:
 
     metric: str
     match: tuple[tuple[str, str], ...] = ()
+    among: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Labels that may have one of several values."""
     history: bool = False
     """In place of the newest samples, a sample each half minute of the last hour; asked once in a rollout, for it alone."""
 

@@ -1,5 +1,6 @@
 """Which counters does a check need, and what do they say?"""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
@@ -8,8 +9,18 @@ from assay.api.checks import Check, CheckPreset, LabelMatch
 from assay.core import evidence
 from assay.core.decision import Missing, Query, Series
 from assay.core.evidence import Arms, Events, Readings
-from assay.core.names import CORRECT, METRIC_VIA, OUTCOMES_METRIC, REQUESTS_METRIC, UNLABELLED, WRONG
+from assay.core.names import (
+    CORRECT,
+    LATENCY_BOUNDS_MS,
+    LATENCY_METRIC,
+    METRIC_VIA,
+    OUTCOMES_METRIC,
+    REQUESTS_METRIC,
+    UNLABELLED,
+    WRONG,
+)
 
+ALL = "+Inf"  # the bound of the bucket that holds every request
 RESPONSE_CLASS = "envoy_response_code_class"
 _REQUESTS = Query(REQUESTS_METRIC, ((METRIC_VIA, "split"),))
 
@@ -26,6 +37,8 @@ def queries(checks: Sequence[Check], *, history: bool = False) -> tuple[Query, .
 def _queries(check: Check) -> tuple[Query, ...]:
     if check.preset is CheckPreset.ACCURACY:
         return (Query(OUTCOMES_METRIC, (("age_seconds", str(check.label_delay_seconds)),)),)
+    if check.preset is CheckPreset.LATENCY:
+        return (_buckets(check),)
     if check.proportion is None:
         return (_REQUESTS,)
     return (_query(check.proportion.bad), _query(check.proportion.total))
@@ -33,6 +46,34 @@ def _queries(check: Check) -> tuple[Query, ...]:
 
 def _query(match: LabelMatch) -> Query:
     return Query(match.metric, tuple(sorted((match.match or {}).items())))
+
+
+def slow_bound(check: Check) -> int:
+    """Return the bound of the router's histogram, in milliseconds, that is nearest to `slowerThanSeconds`."""
+    wanted = math.log(1000 * float(check.slower_than_seconds or "1"))
+    return min(LATENCY_BOUNDS_MS, key=lambda bound: abs(math.log(bound) - wanted))
+
+
+def _buckets(check: Check) -> Query:
+    """Return the query for two buckets: up to the bound, and all. Prometheus 2 and 3 write a bound in different ways."""
+    bound = slow_bound(check)
+    return Query(f"{LATENCY_METRIC}_bucket", ((METRIC_VIA, "split"),), (("le", (f"{bound}", f"{bound}.0", ALL)),))
+
+
+def _slow(series: tuple[Series, ...]) -> Events:
+    """Return the requests that were slower than the bound: all, less those up to it, where both were scraped."""
+    quick = {_without_bound(one): dict(one.samples) for one in series if one.labels.get("le") != ALL}
+    total = tuple(one for one in series if one.labels.get("le") == ALL)
+    bad = tuple(
+        Series(one.labels, tuple((at, value - known[at]) for at, value in one.samples if at in known))
+        for one in total
+        if (known := quick.get(_without_bound(one), {}))
+    )
+    return Events(bad, total)
+
+
+def _without_bound(series: Series) -> frozenset[tuple[str, str]]:
+    return frozenset((label, value) for label, value in series.labels.items() if label != "le")
 
 
 def events(check: Check, found: Found, *, history: bool = False) -> Events | Missing:
@@ -46,6 +87,8 @@ def events(check: Check, found: Found, *, history: bool = False) -> Events | Mis
     if check.preset is CheckPreset.ACCURACY:
         wrong, correct, unlabelled = (_with_outcome(series[0], one) for one in (WRONG, CORRECT, UNLABELLED))
         return Events(wrong, (*wrong, *correct), unlabelled)
+    if check.preset is CheckPreset.LATENCY:
+        return _slow(series[0])
     if check.proportion is None:
         bad = tuple(one for one in series[0] if one.labels.get(RESPONSE_CLASS) == "5")
         return Events(bad, series[0])
@@ -77,7 +120,10 @@ def read_before(check: Check, found: Found, arms: Arms) -> Readings | Missing:
 
 def _told(query: Query) -> str:
     """Return a query as Prometheus writes it."""
-    pairs = ", ".join(f'{label}="{value}"' for label, value in query.match)
+    pairs = ", ".join(
+        [f'{label}="{value}"' for label, value in query.match]
+        + [f'{label}=~"{"|".join(values)}"' for label, values in query.among]
+    )
     return f"{query.metric}{{{pairs}}}" if pairs else query.metric
 
 

@@ -26,5 +26,11 @@ METRIC_REVISION = "assay_revision"  # from a model pod's label; on routers, Envo
 METRIC_VIA = "assay_via"  # split: by weight; direct: by request header, counted apart
 REQUESTS_METRIC = "envoy_cluster_upstream_rq_xx"  # labels above, envoy_response_code_class="2".."5"
 LATENCY_METRIC = "envoy_cluster_upstream_rq_time"  # histogram, milliseconds
+# Its bounds. Neighbours differ by at most a quarter above 20 ms, so that a quantile can be read from the counts.
+LATENCY_BOUNDS_MS = (
+    *(1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 25, 30, 37, 45, 55, 68, 82, 100, 120, 150, 180, 220, 270, 330, 400),
+    *(500, 600, 750, 900, 1100, 1350, 1650, 2000, 2500, 3000, 3700, 4500, 5500, 6800, 8200, 10_000, 12_000, 15_000),
+    *(18_000, 22_000, 27_000, 33_000, 40_000, 50_000, 60_000, 120_000, 300_000, 900_000, 3_600_000),
+)
 OUTCOMES_METRIC = "assay_outcomes_total"  # from model pods, with the labels outcome and age_seconds="60"
 OUTCOMES = UNLABELLED, WRONG, CORRECT = "unlabelled", "wrong", "correct"

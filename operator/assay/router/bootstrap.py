@@ -2,17 +2,11 @@
 
 from typing import Any
 
-from assay.core.names import METRIC_REVISION, METRIC_VIA, REPLICA_HEADER
+from assay.core.names import LATENCY_BOUNDS_MS, METRIC_REVISION, METRIC_VIA, REPLICA_HEADER
 from assay.router.envoy import REPLICA_FILTER, TYPES, Json, config_source
 from assay.router.layout import ROUTES, Layout
 
 MAX_CONNECTIONS = 50_000
-# Milliseconds. Neighbours differ by at most a quarter above 20 ms, so that a quantile can be read from the counts.
-BUCKETS_MS = (
-    *(1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 25, 30, 37, 45, 55, 68, 82, 100, 120, 150, 180, 220, 270, 330, 400),
-    *(500, 600, 750, 900, 1100, 1350, 1650, 2000, 2500, 3000, 3700, 4500, 5500, 6800, 8200, 10_000, 12_000, 15_000),
-    *(18_000, 22_000, 27_000, 33_000, 40_000, 50_000, 60_000, 120_000, 300_000, 900_000, 3_600_000),
-)
 _CLUSTER = r"^cluster\.(split|direct)\|[0-9a-f]{8}\."
 # Everything else is not even counted: a fleet of routers must not flood Prometheus.
 KEPT = (
@@ -61,7 +55,7 @@ def _statistics() -> Json:
             {"tag_name": "envoy_response_code_class", "regex": r"_rq_(\d)xx$"},
         ],
         "stats_matcher": {"inclusion_list": {"patterns": [{"safe_regex": {"regex": regex}} for regex in KEPT]}},
-        "histogram_bucket_settings": [{"match": {"suffix": "upstream_rq_time"}, "buckets": list(BUCKETS_MS)}],
+        "histogram_bucket_settings": [{"match": {"suffix": "upstream_rq_time"}, "buckets": list(LATENCY_BOUNDS_MS)}],
     }
 
 
