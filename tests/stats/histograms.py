@@ -33,13 +33,15 @@ def histogram(candidate: Counts, stable: Counts, bounds: tuple[float, ...] = BOU
     return Histogram(bounds, tuple(int(each) for each in candidate), tuple(int(each) for each in stable))
 
 
-def rollout(
+def rollout(  # noqa: PLR0913 - each test varies another one
     dice: np.random.Generator,
     candidate: Floats,
     stable: Floats,
     totals: tuple[int, int] = (300, 2700),
+    *,
     looks: int = 60,
+    bounds: tuple[float, ...] = BOUNDS,
 ) -> Iterator[Histogram]:
     """Looks of one rollout; totals are the candidate's and the stable revision's requests per look."""
     ours, theirs = dice.multinomial(totals[0], candidate, looks), dice.multinomial(totals[1], stable, looks)
-    return (histogram(*both) for both in zip(ours, theirs, strict=True))
+    return (histogram(*both, bounds) for both in zip(ours, theirs, strict=True))

@@ -11,7 +11,7 @@ from scipy.stats import mannwhitneyu, norm
 
 from assay.stats import proportion, wilcoxon
 from assay.stats.boundary import Density, bound, nothing
-from assay.stats.buckets import Histogram, nearest_bound, slow
+from assay.stats.buckets import Histogram, native_bounds, nearest_bound, slow, slowed
 from assay.stats.counts import Floats
 from assay.stats.wilcoxon import Ranks, moments, reached, standing, start, update
 from stats.histograms import (
@@ -21,9 +21,11 @@ from stats.histograms import (
     SLOWER_BY_A_TWENTIETH,
     histogram,
     rollout,
+    shares,
 )
 
 FIRST = list(rollout(np.random.default_rng(0), HEALTHY, HEALTHY, looks=1))
+NATIVE = native_bounds(3, -80, 78)
 IN_ONE_BUCKET = np.array([0.99, 0.01, *[0.0] * 13])
 
 
@@ -34,12 +36,12 @@ def after(observed: list[Histogram], alpha: float = 0.05) -> Ranks:
     return state
 
 
-def false_rollbacks(shares: Floats, totals: tuple[int, int], runs: int) -> float:
+def false_rollbacks(healthy: Floats, totals: tuple[int, int], runs: int) -> float:
     """How often an equal candidate is rolled back at alpha .05 within 60 looks."""
     dice, times = np.random.default_rng(20261121), 0
     for _ in range(runs):
         state = start()
-        for look in rollout(dice, shares, shares, totals):
+        for look in rollout(dice, healthy, healthy, totals):
             state = update(0.05, state, look)
             if reached(state):
                 times += 1
@@ -119,11 +121,30 @@ def test_together_with_the_slow_fraction_harm_is_found_as_soon_as_was_published(
     assert looks_needed(candidate, runs) <= 1.2 * published
 
 
+def tolerated(candidate: Floats, runs: int) -> tuple[float, float]:
+    """How often harm beyond one native bucket (9 %) is found at alpha .05, and after how many looks on average."""
+    dice, times, needed, healthy = np.random.default_rng(8), 0, 0, shares(1.0, NATIVE)
+    for _ in range(runs):
+        state = start()
+        for look in rollout(dice, candidate, healthy, bounds=NATIVE):
+            state, needed = update(0.05, state, slowed(look, 1)), needed + 1
+            if reached(state):
+                times += 1
+                break
+    return times / runs, needed / runs
+
+
+def test_with_native_buckets_a_tolerance_is_kept_to_and_what_is_beyond_it_is_found_at_once() -> None:
+    runs = 120
+    assert tolerated(shares(NATIVE[1] / NATIVE[0], NATIVE), runs)[0] <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
+    assert tolerated(shares(1.2, NATIVE), runs)[1] < 2.5
+
+
 def test_a_drift_that_strikes_both_sides_while_the_weight_grows_is_no_harm() -> None:
     dice, state = np.random.default_rng(4), start()
     for k in range(40):
-        few, shares = 150 + 30 * k, (1 - k / 40) * HEALTHY + k / 40 * SLOWER_BY_A_FIFTH
-        state = update(0.01, state, histogram(dice.multinomial(few, shares), dice.multinomial(3000 - few, shares)))
+        few, both = 150 + 30 * k, (1 - k / 40) * HEALTHY + k / 40 * SLOWER_BY_A_FIFTH
+        state = update(0.01, state, histogram(dice.multinomial(few, both), dice.multinomial(3000 - few, both)))
     assert not reached(state)
 
 

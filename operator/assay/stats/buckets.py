@@ -85,6 +85,32 @@ def slow(look: Histogram, bound: float) -> Look:
     return Look(sum(look.candidate), sum(look.candidate[first:]), sum(look.stable), sum(look.stable[first:]))
 
 
+def slowed(look: Histogram, buckets: int) -> Histogram:
+    """Take the stable revision's requests as slower by some buckets: a tolerance, for bounds a constant factor apart.
+
+    A test that the candidate is slower than that shows that somewhere it is slower than the stable revision by more than
+    the factor between bounds, taken to the power of `buckets`. Nothing is lost to rounding, as requests within a bucket
+    are compared with requests within another one that is just so much wider. What the stable revision's fastest bucket
+    holds may have become as slow as the last bound reached so; up to there the candidate's buckets are joined.
+
+    Args:
+        look: Counts since the previous look.
+        buckets: How many, at least 0.
+
+    Raises:
+        ValueError: The bounds are not a constant factor apart, or too few.
+    """
+    steps = np.diff(np.log(look.bounds[:-1]))
+    if not 0 <= buckets < len(look.bounds) - 1:
+        raise ValueError(f"buckets is {buckets}: must be at least 0 and below {len(look.bounds) - 1}, the finite ones")
+    if steps.size and np.ptp(steps) > 1e-6 * steps[0]:
+        raise ValueError("bounds: are not a constant factor apart, so that no number of buckets is a factor")
+    candidate = (0,) * buckets + (sum(look.candidate[: buckets + 1]), *look.candidate[buckets + 1 :])
+    last = len(look.bounds) - 1 - buckets
+    stable = (0,) * buckets + (*look.stable[:last], sum(look.stable[last:]))
+    return Histogram(look.bounds, candidate, stable)
+
+
 def native_bounds(schema: int, first: int, last: int) -> tuple[float, ...]:
     """Bounds for the buckets `first` to `last` of a native histogram, and one for what is beyond.
 
