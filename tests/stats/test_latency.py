@@ -81,6 +81,26 @@ def test_an_interval_consists_of_bounds_and_closes_in_on_the_quantile() -> None:
     assert intervals(few, 0.95, 0.05)[0] == (0.1, math.inf)  # ten requests say little
 
 
+@pytest.mark.parametrize("alpha", [0.1, 0.01])
+def test_an_interval_leaves_half_of_its_chance_to_miss_to_either_end(alpha: float) -> None:
+    for fast in range(900, 1000):
+        state = after([Histogram((0.1, math.inf), (fast, 1000 - fast), (1, 1))])
+        (low, high), _ = intervals(state, 0.95, alpha)
+        against_more, against_less = (
+            math.exp(evidence(np.array([found]), 1000.0, share)[0])
+            for found, share in ((float(fast), 0.95), (1000.0 - fast, 0.05))
+        )
+        assert (low == 0.1) == (against_more >= 2 / alpha)
+        assert (high == 0.1) == (against_less >= 2 / alpha)
+
+
+def test_an_interval_of_the_ratio_leaves_half_of_its_chance_to_miss_to_either_side() -> None:
+    for count in range(500, 1000):
+        state = after([Histogram((0.1, 0.2, math.inf), (1000 - count, count, 0), (1000, 0, 0))])
+        (low, _), (_, high) = intervals(state, 0.5, 0.05)
+        assert ratio_interval(state, 0.5, 0.1)[0] == low / high
+
+
 def test_of_the_ratio_no_more_is_told_than_bounds_can_tell() -> None:
     coarse = after(list(rollout(np.random.default_rng(4), SLOWER_BY_A_FIFTH, HEALTHY)))
     assert ratio_interval(coarse, 0.95, 0.05) == (1.0, 5.0)

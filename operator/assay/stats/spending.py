@@ -151,24 +151,16 @@ def update(rule: Rule, state: Walk, look: Look) -> Walk:
         The state with this look; unchanged when the null was refuted, or when the totals say nothing (a side without
         requests, no bad requests at all, nothing but bad requests): such bad requests are not counted.
     """
-    null = rule.null
     if rule.direction == "safety":
         look = Look(look.stable_total, look.stable_bad, look.candidate_total, look.candidate_bad)
-        null = 1 / null
     family = Family.of("relative", look)
     if reached(state) or family.low == family.high:
         return state
-    known = law(family, null, np.array([]))
-    chances = np.exp(known.log_probabilities)
-    mean = float(chances @ known.counts)
-    information = state.information + float(chances @ (known.counts - mean) ** 2)
-    middle = round(mean)
-    cells = _cell(known.counts.astype(int) - middle, state.width)
-    masses = np.convolve(state.law, np.bincount(cells - cells[0], chances))
+    masses, lowest, middle, variance = _grown(rule, state, family)
+    information = state.information + variance
     beyond = np.cumsum(masses[::-1])[::-1]
     budget = rule.level * math.sqrt(information / (information + rule.pace)) - state.spent
     inside = int(np.count_nonzero(beyond > budget))
-    lowest = state.lowest + int(cells[0])
     gap = lowest + inside - state.place  # cells that this look had to add
     return _remembered(
         Walk(
@@ -184,6 +176,17 @@ def update(rule: Rule, state: Walk, look: Look) -> Walk:
         ),
         masses[:inside],
     )
+
+
+def _grown(rule: Rule, state: Walk, family: Family) -> tuple[Floats, int, int, float]:
+    """The law after one more look: masses of cells, the first cell, the count in the middle of cell 0, the variance."""
+    null = law(family, rule.null if rule.direction == "harm" else 1 / rule.null, np.array([]))
+    chances = np.exp(null.log_probabilities)
+    mean = float(chances @ null.counts)
+    middle = round(mean)
+    cells = _cell(null.counts.astype(int) - middle, state.width)
+    masses = np.convolve(state.law, np.bincount(cells - cells[0], chances))
+    return masses, state.lowest + int(cells[0]), middle, float(chances @ (null.counts - mean) ** 2)
 
 
 def _cell(count: Count, width: int) -> Count:
