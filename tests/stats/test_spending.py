@@ -15,6 +15,14 @@ from assay.stats import proportion, spending
 from assay.stats.counts import Family, Floats, Look, law
 from assay.stats.spending import CELLS, Rule, Walk, bound, harm, reached, safety, standing, start, update
 from stats import reference
+from stats.test_traps import (
+    World,
+    low_traffic,
+    missing_scrapes,
+    ramp_while_the_rate_falls,
+    ramp_while_the_rate_rises,
+    shared_bursts,
+)
 from strategies import looks
 
 EVERY_RULE = [harm(0.2, 1.0), harm(0.3, 1.25), safety(0.2, 1.5), safety(0.3, 2.0)]
@@ -112,11 +120,16 @@ def test_joining_cells_leaves_the_law_exact(cells: int, monkeypatch: pytest.Monk
     assert math.fsum(state.law) + state.spent == pytest.approx(1, abs=1e-12)
 
 
-def test_with_weights_that_react_to_the_answers_the_promise_is_broken() -> None:
-    """Once the first look is seen, the second is made as large as leads most often to a false alarm."""
+def worst_reaction(rule: Rule, *, anew: bool) -> float:
+    """How often the null is refuted though true, if the second look is as large as leads most often to that.
+
+    Args:
+        rule: To refute.
+        anew: The second look is judged by a test of its own.
+    """
 
     def law_of(requests: int) -> tuple[Floats, Floats]:
-        found = law(Family("relative", requests, requests, requests), 1.0, np.array([]))
+        found = law(Family("relative", requests, requests, requests), rule.null, np.array([]))
         return found.counts, np.exp(found.log_probabilities)
 
     def alarm(state: Walk, requests: int) -> float:
@@ -124,11 +137,20 @@ def test_with_weights_that_react_to_the_answers_the_promise_is_broken() -> None:
         totals = Look(requests, 0, requests, requests)
         return float(chances[state.count + counts >= bound(rule, state, totals)].sum())
 
-    rule, refuted = harm(0.05, 1.0), 0.0
+    refuted = 0.0
     for count, probability in zip(*law_of(200), strict=True):
         state = update(rule, start(), Look(200, int(count), 200, 200 - int(count)))
-        refuted += probability * (1 if reached(state) else max(alarm(state, n) for n in (20, 200, 600, 2000, 50_000)))
-    assert refuted > 1.2 * rule.level
+        then = start() if anew else state
+        refuted += probability * (1 if reached(state) else max(alarm(then, n) for n in (20, 200, 600, 2000, 50_000)))
+    return refuted
+
+
+def test_with_weights_that_react_to_the_answers_the_promise_is_broken() -> None:
+    assert worst_reaction(harm(0.05, 1.0), anew=False) > 1.2 * 0.05
+
+
+def test_with_a_test_for_each_weight_at_its_share_of_the_level_the_promise_holds_again() -> None:
+    assert 0.8 * 0.05 < worst_reaction(harm(0.05 / 2, 1.0), anew=True) <= 0.05
 
 
 @given(st.sampled_from(EVERY_RULE), st.lists(looks(40), min_size=1, max_size=5))
@@ -194,6 +216,22 @@ def test_the_state_does_not_grow_and_the_level_is_never_overspent(bad: int) -> N
         assert math.fsum(state.law) + state.spent == pytest.approx(1, abs=1e-9)
         assert state.spent <= 0.01 * math.sqrt(state.information / (state.information + rule.pace))
     assert not reached(state)
+
+
+@pytest.mark.parametrize("world", [shared_bursts, ramp_while_the_rate_rises, missing_scrapes, low_traffic])
+def test_where_naive_tests_are_fooled_an_equal_candidate_is_rarely_rolled_back(world: World) -> None:
+    dice, runs, wrong, rule = np.random.default_rng(20261121), 120, 0, harm(0.05, 1.0)
+    for _ in range(runs):
+        state = start()
+        for look in world(dice, 1.0):
+            state = update(rule, state, look)
+        wrong += reached(state)
+    assert wrong / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
+
+
+def test_a_candidate_worse_by_half_is_found_on_a_ramp_that_hides_it_from_pooled_counts() -> None:
+    dice, rule = np.random.default_rng(1), harm(0.05, 1.0)
+    assert all(reached(after(rule, list(ramp_while_the_rate_falls(dice, 1.6)))) for _ in range(40))
 
 
 def looks_needed(rule: Rule, odds: float, *, requests: int, runs: int) -> float:

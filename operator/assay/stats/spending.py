@@ -10,7 +10,8 @@ What is promised: if neither the weight nor the traffic reacts to what the candi
 refuted with a chance of at most `level`, over all looks together, whatever the shared rate and however it drifts.
 What is not: **the promise does not hold with adaptive weights.** The totals of *all* looks are taken as given before the
 first; had a large look been sent only after X came near its bound, the law of X would be another one. (The e-process of
-`proportion` allows this, and `gate: Evidence` does it.) Nor is health in the past forgiven: after hours of it, a candidate
+`proportion` allows this, and `gate: Evidence` does it.) It holds again with a test of its own for each weight step, at
+the level divided by the number of steps: when a step ends may react, but within it the weight does not. Nor is health in the past forgiven: after hours of it, a candidate
 that turns bad is found later than by the e-process; and with much traffic, the first look spends nearly the whole level.
 """
 
@@ -69,7 +70,7 @@ class Walk:
     information: float
     """Sum of the variances of `count` under the null."""
     spent: float
-    """Chance of having crossed a bound by now, at the edge of the null; never above the level."""
+    """At most this is the chance of having crossed a bound by now, at the edge of the null; it stays within the level."""
     width: int
     """Counts per cell."""
     place: int
