@@ -15,7 +15,7 @@ export KEEP
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: setup ## Three releases on a whole Kubernetes: one promoted, two rolled back (CLUSTER=current, KEEP=1)
+demo: setup ## Four releases on a whole Kubernetes: one promoted, three rolled back (CLUSTER=current, KEEP=1)
 	$(BIN)/python examples/flights/demo --cluster $(CLUSTER) $(if $(KEEP),--keep)
 
 test: setup check ## All checks and tests, the end-to-end ones on the sandbox included

@@ -36,6 +36,8 @@ class Story:
     wrong: dict[str, Any]
     """After the release of a model that answers quickly and without errors, and is wrong."""
     heard_last: dict[str, Any]
+    slow: dict[str, Any]
+    """After the release of a model that is right, and slower."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,10 @@ def story(shop: Shop) -> Story:
     heard = shop.heard()
     shop.release("v3", steps=STEPS)
     wrong = shop.stage("Stable", "RolledBack")
-    return Story(first, promoted, heard_promoted, rolled_back, heard, children, wrong, shop.heard())
+    heard_last = shop.heard()
+    shop.release("v4", steps=STEPS)
+    slow = shop.stage("Stable", "RolledBack")
+    return Story(first, promoted, heard_promoted, rolled_back, heard, children, wrong, heard_last, slow)
 
 
 def test_the_better_model_is_promoted(story: Story) -> None:
@@ -95,6 +100,14 @@ def test_the_model_that_is_only_wrong_is_rolled_back_on_labels_that_came_late(st
     assert (story.wrong["stage"], ended["outcome"], ended["worstCheck"]) == ("RolledBack", "RolledBack", "accuracy")
     assert story.wrong["stable"]["revision"] == story.promoted["stable"]["revision"]
     assert set(story.heard_last["revisions"][ended["revision"]]["statuses"]) == {"200"}
+
+
+def test_the_model_that_is_only_slow_is_rolled_back_on_what_the_routers_measured(story: Story) -> None:
+    ended = story.slow["history"][0]
+
+    assert (story.slow["stage"], ended["outcome"], ended["worstCheck"]) == ("RolledBack", "RolledBack", "latency")
+    assert "slower than 0.068 s" in ended["reason"]
+    assert story.slow["stable"]["revision"] == story.promoted["stable"]["revision"]
 
 
 def test_labels_find_the_very_pod_that_predicted(story: Story) -> None:
@@ -134,14 +147,19 @@ def test_conditions_say_what_kubectl_wait_and_git_tools_ask(story: Story) -> Non
     assert "Check errors failed" in failed["Ready"]["message"]
 
 
-DECIDED = {"v2": ("Promote", ""), "v5": ("Rollback", "errors"), "v3": ("Rollback", "accuracy")}
+DECIDED = {
+    "v2": ("Promote", ""),
+    "v5": ("Rollback", "errors"),
+    "v3": ("Rollback", "accuracy"),
+    "v4": ("Rollback", "latency"),
+}
 
 
 @pytest.mark.parametrize("version", DECIDED)
 def test_a_rollout_that_prometheus_has_kept_is_replayed_to_the_same_decision(
     story: Story, shop: Shop, sandbox: Layout, tmp_path: Path, version: str
 ) -> None:
-    status = {"v2": story.promoted, "v5": story.rolled_back, "v3": story.wrong}[version]
+    status = {"v2": story.promoted, "v5": story.rolled_back, "v3": story.wrong, "v4": story.slow}[version]
     ended, stable = status["history"][0], story.first if version == "v2" else status["stable"]["revision"]
     spec = tmp_path / "modeldeployment.json"
     spec.write_text(shop.kubectl("get", "modeldeployment", "flights", "--output", "json"))

@@ -81,7 +81,7 @@ def test_an_act_succeeded_only_with_the_promised_outcome_on_the_promised_check_a
     assert promoted.succeeded
     assert not replace(promoted, ending=None).succeeded
     assert not replace(promoted, ending=replace(ending, outcome="RolledBack")).succeeded
-    assert not replace(promoted, ending=replace(ending, check="latency")).succeeded
+    assert not replace(promoted, ending=replace(ending, check="nothing")).succeeded
     assert not replace(promoted, ending=replace(ending, lost=1)).succeeded
 
 

@@ -1,1 +1,1 @@
-"""The demo: three releases, watched."""
+"""The demo: four releases, watched."""

@@ -11,9 +11,10 @@ Report: TypeAlias = Mapping[str, Any]
 """A line of the replay client: what its passengers have got since they began."""
 
 EXPECTED: Final = {
-    "v2": ("Promoted", {"errors", "accuracy"}),
+    "v2": ("Promoted", {"errors", "accuracy", "latency"}),
     "v5": ("RolledBack", {"errors"}),
     "v3": ("RolledBack", {"accuracy"}),
+    "v4": ("RolledBack", {"latency"}),
 }
 """Revision -> how its release must end, and on which check; a promotion waits for all, and names the one that came last."""
 

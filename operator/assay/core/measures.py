@@ -60,16 +60,20 @@ def _buckets(check: Check) -> Query:
     return Query(f"{LATENCY_METRIC}_bucket", ((METRIC_VIA, "split"),), (("le", (f"{bound}", f"{bound}.0", ALL)),))
 
 
-def _slow(series: tuple[Series, ...]) -> Events:
-    """Return the requests that were slower than the bound: all, less those up to it, where both were scraped."""
+def _slow(series: tuple[Series, ...]) -> Events | Missing:
+    """Return the requests that were slower than the bound: all, less those up to it, at scrapes that told both."""
     quick = {_without_bound(one): dict(one.samples) for one in series if one.labels.get("le") != ALL}
-    total = tuple(one for one in series if one.labels.get("le") == ALL)
-    bad = tuple(
-        Series(one.labels, tuple((at, value - known[at]) for at, value in one.samples if at in known))
-        for one in total
-        if (known := quick.get(_without_bound(one), {}))
-    )
-    return Events(bad, total)
+    bad, total = [], []
+    for one in series:
+        if one.labels.get("le") != ALL:
+            continue
+        known = quick.get(_without_bound(one))
+        if known is None:
+            return Missing(f"pod {one.labels.get('pod')} tells of all answers, but not of those up to the bound")
+        both = [(at, value) for at, value in one.samples if at in known]
+        bad.append(Series(one.labels, tuple((at, value - known[at]) for at, value in both)))
+        total.append(Series(one.labels, tuple(both)))
+    return Events(tuple(bad), tuple(total))
 
 
 def _without_bound(series: Series) -> frozenset[tuple[str, str]]:
