@@ -20,7 +20,7 @@ demo: setup ## Four releases on a whole Kubernetes: one promoted, three rolled b
 
 test: setup check ## All checks and tests, the end-to-end ones on the sandbox included
 	$(BIN)/coverage erase
-	$(MAKE) --no-print-directory --jobs 2 --output-sync=line test-cluster test-here
+	$(MAKE) --no-print-directory --jobs 2 test-cluster test-here
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

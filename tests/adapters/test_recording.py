@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from assay.adapters import recording
+from assay.api.checks import Check, CheckPreset
 from assay.core.errors import InvalidSpec
 
+CHECKS = [Check(name="errors", preset=CheckPreset.ERROR_RATIO)]
 HEAD = "time,check,role,series,value"
 RIGHT = [
     "0,errors,stable,total,100",
@@ -31,7 +33,7 @@ def test_series_come_with_their_revision_and_their_instance_and_good_with_bad_ma
     ]
     path = written(tmp_path, *rows, head="run,time,check,role,instance,series,value,weight")
 
-    events = recording.read(path, ["errors"])["1"]["errors"]
+    events = recording.read(path, CHECKS)["1"]["errors"]
 
     assert [(one.labels["assay_revision"], one.labels["pod"], one.samples) for one in events.bad] == [
         ("stable", "a", ((7.0, 10.0),)),
@@ -50,7 +52,7 @@ def test_runs_keep_the_order_in_which_they_are_met_and_may_be_interleaved(tmp_pa
     ]
     path = written(tmp_path, *rows, head=f"run,{HEAD}")
 
-    found = recording.read(path, ["errors"])
+    found = recording.read(path, CHECKS)
 
     assert list(found) == ["b", "a"]
     assert found["a"]["errors"].bad[0].samples == ((0.0, 5.0), (1.0, 5.0))
@@ -78,7 +80,7 @@ def test_runs_keep_the_order_in_which_they_are_met_and_may_be_interleaved(tmp_pa
 )  # fmt: skip
 def test_what_cannot_be_judged_is_refused_in_a_sentence(tmp_path: Path, rows: list[str], said: str) -> None:
     with pytest.raises(InvalidSpec) as refused:
-        recording.read(written(tmp_path, *rows), ["errors"])
+        recording.read(written(tmp_path, *rows), CHECKS)
 
     assert said in str(refused.value)
     assert str(refused.value).endswith(".")
@@ -95,7 +97,7 @@ def test_what_cannot_be_judged_is_refused_in_a_sentence(tmp_path: Path, rows: li
 )
 def test_a_head_that_is_wrong_is_refused_in_a_sentence(tmp_path: Path, head: str, said: str) -> None:
     with pytest.raises(InvalidSpec) as refused:
-        recording.read(written(tmp_path, head=head), ["errors"])
+        recording.read(written(tmp_path, head=head), CHECKS)
 
     assert said in str(refused.value)
 
@@ -110,7 +112,7 @@ def test_a_file_that_is_none_is_refused_in_a_sentence(tmp_path: Path, content: b
     path.write_bytes(content)
 
     with pytest.raises(InvalidSpec) as refused:
-        recording.read(path, ["errors"])
+        recording.read(path, CHECKS)
 
     assert said in str(refused.value)
 
@@ -119,7 +121,37 @@ def test_a_file_that_is_not_there_and_one_that_is_too_long_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InvalidSpec, match="cannot be read: No such file"):
-        recording.read(tmp_path / "none.csv", ["errors"])
+        recording.read(tmp_path / "none.csv", CHECKS)
     monkeypatch.setattr(recording, "MOST_ROWS", 3)
     with pytest.raises(InvalidSpec, match="Line 5: there are more than 3 rows; split the file by run"):
-        recording.read(written(tmp_path, *RIGHT), ["errors"])
+        recording.read(written(tmp_path, *RIGHT), CHECKS)
+
+
+SLOW = [Check(name="slow", preset=CheckPreset.LATENCY, slower_than_seconds="0.3")]
+
+
+def test_of_a_histogram_the_bucket_nearest_to_the_wanted_bound_parts_quick_from_slow(tmp_path: Path) -> None:
+    buckets = {"le=0.1": 10, "le=0.25": 70, "le=1": 90, "le=+Inf": 100}
+    rows = [f"{time},slow,{role},{series},{value * (1 + time)}" for time in (0, 1) for role in ("stable", "candidate")
+            for series, value in buckets.items()]  # fmt: skip
+
+    events = recording.read(written(tmp_path, *rows), SLOW)["1"]["slow"]
+
+    assert [one.samples for one in events.bad] == [((0.0, 30.0), (1.0, 60.0))] * 2
+    assert [one.samples for one in events.total] == [((0.0, 100.0), (1.0, 200.0))] * 2
+
+
+@pytest.mark.parametrize(
+    ("series", "said"),
+    [
+        ("le=x", "Line 2: series 'le=x' of check slow must be one of total, bad, good, or a bucket such as le=0.25"),
+        ("le=-1", "Line 2: series 'le=-1'"),
+        ("le=nan", "Line 2: series 'le=nan'"),
+        ("le=+Inf", "Run 1 has total of slow, stable: two of total, bad, good are needed"),
+    ],
+)
+def test_a_bucket_that_is_none_is_refused_in_a_sentence(tmp_path: Path, series: str, said: str) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        recording.read(written(tmp_path, f"0,slow,stable,{series},1"), SLOW)
+
+    assert said in str(refused.value)

@@ -8,13 +8,13 @@ run,time,check,role,instance,series,value,weight
 import csv
 import math
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeAlias
 
 from assay.adapters.prometheus import PrometheusMetrics
-from assay.api.checks import Check
+from assay.api.checks import Check, CheckPreset
 from assay.api.modeldeployment import ModelDeployment
 from assay.core import measures
 from assay.core.decision import Missing, Series
@@ -54,24 +54,25 @@ class _Samples:
 _Run: TypeAlias = dict[Place, _Samples]
 
 
-def read(path: Path, checks: Collection[str]) -> Mapping[str, Recording]:
+def read(path: Path, checks: Sequence[Check]) -> Mapping[str, Recording]:
     """Return the recordings of a file, by the name of the run; a file without the column `run` holds one, named "1".
 
     Args:
         path: A CSV file in UTF-8 with a head. Each row is one cumulative counter as it was scraped: `time` in seconds,
             `role` stable or candidate, `series` total, bad or good (two of the three for each instance; total is bad plus
-            good). Counters are subtracted per `instance`; they may fall where it began anew, and rows may be missing.
+            good), or for a check `latency` the buckets of a histogram, le=0.25 and le=+Inf, in seconds. Counters are subtracted per `instance`; they may fall where it began anew, and rows may be missing.
             `weight`, the candidate's percent, is for those who read the file: evidence is weighed look by look, whatever
             the weight was.
-        checks: The names that the column `check` may hold; each must occur.
+        checks: Those of the spec; each must occur.
 
     Raises:
         InvalidSpec: What the file says cannot be judged; the message names the line.
     """
     runs: dict[str, _Run] = {}
+    named = {check.name: check for check in checks}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, (run, place, time, value) in _rows(file, checks):
+            for number, (run, place, time, value) in _rows(file, named):
                 samples = runs.setdefault(run, {}).setdefault(place, _Samples())
                 if samples.times and time <= samples.times[-1]:
                     _refuse(
@@ -86,7 +87,7 @@ def read(path: Path, checks: Collection[str]) -> Mapping[str, Recording]:
         raise InvalidSpec(f"{path} is no text in UTF-8.") from error
     except csv.Error as error:
         raise InvalidSpec(f"{path} is no CSV file: {error}.") from error
-    missing = set(checks) - {place.check for run in runs.values() for place in run}
+    missing = set(named) - {place.check for run in runs.values() for place in run}
     if missing:
         raise InvalidSpec(f"{path} has no sample of check {', '.join(sorted(missing))}, which the spec has.")
     return {name: _recording(name, run, checks) for name, run in runs.items()}
@@ -160,7 +161,7 @@ def _refuse(number: int, why: str) -> NoReturn:
     raise InvalidSpec(f"Line {number}: {why}.")
 
 
-def _rows(file: Iterator[str], checks: Collection[str]) -> Iterator[tuple[int, tuple[str, Place, float, float]]]:
+def _rows(file: Iterator[str], checks: Mapping[str, Check]) -> Iterator[tuple[int, tuple[str, Place, float, float]]]:
     """Yield each row with the number of its line."""
     reader = csv.reader(file)
     head = next(reader, [])
@@ -181,19 +182,29 @@ def _rows(file: Iterator[str], checks: Collection[str]) -> Iterator[tuple[int, t
         yield reader.line_num, _row({name: row[at] for name, at in places.items()}, checks, reader.line_num)
 
 
-def _row(row: Mapping[str, str], checks: Collection[str], number: int) -> tuple[str, Place, float, float]:
+def _row(row: Mapping[str, str], checks: Mapping[str, Check], number: int) -> tuple[str, Place, float, float]:
     check, role, series = row["check"], row["role"], row["series"]
     if check not in checks:
         _refuse(number, f"check {check!r} is none of the spec's, which are {', '.join(checks)}")
     if role not in ROLES:
         _refuse(number, f"role {role!r} must be {' or '.join(ROLES)}")
-    if series not in SERIES:
-        _refuse(number, f"series {series!r} of check {check} must be one of {', '.join(SERIES)}")
+    histogram = checks[check].preset is CheckPreset.LATENCY
+    if series not in SERIES and not (histogram and _bound(series) > 0):
+        buckets = ", or a bucket such as le=0.25 or le=+Inf" if histogram else ""
+        _refuse(number, f"series {series!r} of check {check} must be one of {', '.join(SERIES)}{buckets}")
     time = _number("time", row["time"], LATEST, number)
     value = _number("value", row["value"], LARGEST, number)
     if row.get("weight"):
         _number("weight", row["weight"], 100, number)
     return row.get("run", "1"), Place(check, role, row.get("instance", ""), series), time, value
+
+
+def _bound(series: str) -> float:
+    """Return the bound of a bucket, in seconds; 0 where it is none."""
+    try:
+        return float(series.removeprefix("le=")) if series.startswith("le=") else 0.0
+    except ValueError:
+        return 0.0
 
 
 def _number(name: str, text: str, most: float, number: int) -> float:
@@ -210,28 +221,41 @@ def _told(place: Place) -> str:
     return f"{place.series} of {place.check}, {place.role}" + (f", instance {place.instance}" if place.instance else "")
 
 
-def _recording(name: str, run: _Run, checks: Collection[str]) -> Recording:
+def _series(run: _Run, check: Check, role: str, instance: str) -> dict[str, _Samples]:
+    """Return total, bad and good of one instance, as far as they were recorded; a quick answer is a good one."""
+    mine = {place.series: samples for place, samples in run.items() if place[:3] == (check.name, role, instance)}
+    bounds = [one for one in mine if 0 < _bound(one) < math.inf]
+    if bounds:
+        wanted = math.log(float(check.slower_than_seconds or "1"))
+        mine["good"] = mine[min(bounds, key=lambda one: abs(math.log(_bound(one)) - wanted))]
+    everything = [samples for series, samples in mine.items() if math.isinf(_bound(series))]
+    if everything:
+        mine["total"] = everything[0]
+    return {kind: mine[kind] for kind in SERIES if kind in mine}
+
+
+def _recording(name: str, run: _Run, checks: Sequence[Check]) -> Recording:
     """Return the series of one run, as if they had come from Prometheus."""
     found: dict[str, Events] = {}
     for check in checks:
         bad: list[Series] = []
         total: list[Series] = []
-        mine = [place for place in run if place.check == check]
+        mine = [place for place in run if place.check == check.name]
         for role, instance in dict.fromkeys((place.role, place.instance) for place in mine):
-            values = {kind: run[place] for kind in SERIES if (place := Place(check, role, instance, kind)) in run}
+            values = _series(run, check, role, instance)
             labels = {METRIC_REVISION: role, "pod": instance or role}
             if len(values) < len(SERIES) - 1:
-                told = _told(Place(check, role, instance, " and ".join(values)))
+                told = _told(Place(check.name, role, instance, " and ".join(values)))
                 raise InvalidSpec(f"Run {name} has {told}: two of {', '.join(SERIES)} are needed.")
             if "bad" in values:
                 bads = values["bad"].pairs()
             else:
-                bads = _difference(values["total"], values["good"], f"run {name}, {check}, {role}")
+                bads = _difference(values["total"], values["good"], f"run {name}, {check.name}, {role}")
             bad.append(Series(labels, bads))
             total.append(Series(labels, values["total"].pairs() if "total" in values else bads))
             if "total" not in values:
                 total.append(Series(labels, values["good"].pairs()))
-        found[check] = Events(tuple(bad), tuple(total))
+        found[check.name] = Events(tuple(bad), tuple(total))
     return found
 
 

@@ -58,7 +58,7 @@ def replay(spec: Path, samples: Path | None, output: str, workers: int, **past: 
     r"""Judge recorded counters exactly as the operator would, look by look.
 
     Columns of the CSV file: time (seconds; each distinct time is a look), check (its name in the spec), role (stable or
-    candidate), series (total, bad or good), value (the cumulative counter as scraped); and, where wanted, run (many
+    candidate), series (total, bad or good; buckets such as le=0.25), value (the cumulative counter as scraped); and, where wanted, run (many
     recordings in one file), instance (counters are subtracted per instance), weight (the candidate's percent).
 
     The first time is what the next is subtracted from, so begin with the counters as they were before the first look. Steps,
@@ -76,7 +76,7 @@ def replay(spec: Path, samples: Path | None, output: str, workers: int, **past: 
         if samples is None:
             tapes = {"1": _past(resource, past)}
         else:
-            named = recording.read(samples, [check.name for check in resource.spec.analysis.checks])
+            named = recording.read(samples, resource.spec.analysis.checks)
             tapes = {name: Tape(one) for name, one in named.items()}
         with judged(resource.spec, tapes, workers) as runs:
             {"json": write_json, "html": write_html, "table": write_table}[output](runs)
