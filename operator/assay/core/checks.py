@@ -16,6 +16,7 @@ from assay.core.dispersion import HourBefore
 from assay.core.evidence import Counted, Readings
 from assay.core.hypotheses import Rules, Trial, rules_of, with_odds
 from assay.core.measures import Found
+from assay.core.outlook import outlook
 from assay.core.processes import Rule, reached, stepped, told
 from assay.core.sentences import bounds, rate, ratio, sentence, summary
 from assay.core.times import moment
@@ -240,7 +241,8 @@ def _worded(check: Check, status: CheckStatus, rules: Rules) -> CheckStatus:
             "safety_evidence": told(by, best, _noun(check)),
         }
     )
-    return status.model_copy(update={"reason": sentence(summary(status, _noun(check)))})
+    parts = [summary(status, _noun(check)), outlook(status, rules)]
+    return status.model_copy(update={"reason": sentence("; ".join(part for part in parts if part))})
 
 
 def _noun(check: Check) -> str:

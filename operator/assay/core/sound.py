@@ -20,6 +20,7 @@ from assay.core.times import moment, parsed
 from assay.stats import proportion
 
 MOST = 2**52  # counted events; twice as many is the largest integer that every JSON reader keeps exact
+LOOK = 5  # numbers: the second, then total and bad of both sides
 SUMS = 4  # of two numbers for each side
 ROUNDING = 1e-9
 FAR = 1e15  # of a log-likelihood ratio: beyond what 2**52 events can say
@@ -70,6 +71,7 @@ def _is_sound(check: CheckStatus, analysis: Analysis, now: datetime) -> bool:
         and len(check.labels) in (0, SUMS)
         and _are_totals(check.totals)
         and _is_hour(check.before)
+        and all(len(one) == LOOK and max(one) <= MOST for one in check.looks)
         and _are_odds(check.odds)
         and _is_effect(check)
         and all(_is_process(one, harm) for one in (check.harm, check.harm_beyond))

@@ -1,0 +1,47 @@
+"""How many more looks will it take, if things stay as they are?"""
+
+import math
+
+from assay.api.base import Verdict
+from assay.api.modeldeployment import CheckStatus, ProcessState
+from assay.core.hypotheses import Rules
+from assay.core.processes import Rule
+from assay.stats import power, proportion
+
+LATELY = 10  # looks, by whose traffic the next ones are foretold
+LEAST = 3  # looks before anything is foretold
+MOST = 10_000  # looks; more is as good as never
+
+
+def outlook(status: CheckStatus, rules: Rules) -> str:
+    """Return what comes next at the rates that were seen, and about when; empty where that cannot be said."""
+    if (
+        status.verdict is not Verdict.UNDECIDED
+        or len(status.looks) < LEAST
+        or not (status.totals[0] and status.totals[2])
+    ):
+        return ""
+    harm = max(_left(status, rules.harm, status.harm), _left(status, rules.harm_beyond, status.harm_beyond))
+    safety = min(
+        _left(status, rules.safety, status.safety),
+        math.inf if rules.negligible is None else _left(status, rules.negligible, status.negligible),
+    )
+    looks, what = min((harm, "harm"), (safety, "safety"))
+    if looks > MOST:
+        return ""
+    return f"about {max(1, math.ceil(looks))} more looks until {what} is shown, if the rates stay as they are"
+
+
+def _left(status: CheckStatus, rule: Rule | None, state: ProcessState) -> float:
+    """Return how many looks a rule still takes; 0 where there is none, infinity where it is not to be reached."""
+    if rule is None:
+        return 0.0
+    if not isinstance(rule, proportion.Rule):
+        return math.inf
+    candidate_total, candidate_bad, stable_total, stable_bad = status.totals
+    lately = status.looks[-LATELY:]
+    each = sum(look[1] for look in lately) / len(lately) / (status.dispersion or 1.0)
+    share = candidate_total / (candidate_total + stable_total)
+    growth = each * power.drift(rule, candidate_bad / candidate_total, stable_bad / stable_total, share)
+    missing = math.log(proportion.threshold(rule)) - math.log(state.score)
+    return max(missing, 0.0) / growth if growth > 0 else math.inf
