@@ -6,7 +6,10 @@ import pytest
 
 from assay.adapters import recording
 from assay.api.checks import Check, CheckPreset
+from assay.api.modeldeployment import ModelDeployment
 from assay.core.errors import InvalidSpec
+from assay.core.replay import Decision, Judged, replay
+from core.simulation import a_spec
 
 CHECKS = [Check(name="errors", preset=CheckPreset.ERROR_RATIO)]
 HEAD = "time,check,role,series,value"
@@ -39,7 +42,7 @@ def test_series_come_with_their_revision_and_their_instance_and_good_with_bad_ma
         ("stable", "a", ((7.0, 10.0),)),
         ("candidate", "b", ((7.0, 2.0),)),
     ]
-    assert [one.samples for one in events.total] == [((7.0, 10.0),), ((7.0, 90.0),), ((7.0, 8.0),)]
+    assert [one.samples for one in events.total] == [((7.0, 100.0),), ((7.0, 8.0),)]
 
 
 def test_runs_keep_the_order_in_which_they_are_met_and_may_be_interleaved(tmp_path: Path) -> None:
@@ -70,10 +73,12 @@ def test_runs_keep_the_order_in_which_they_are_met_and_may_be_interleaved(tmp_pa
         (["0,recall,stable,total,1"], "Line 2: check 'recall' is none of the spec's, which are errors"),
         (["0,errors,canary,total,1"], "Line 2: role 'canary' must be stable or candidate"),
         (["0,errors,stable,count,1"], "Line 2: series 'count' of check errors must be one of total, bad, good"),
+        (["0,errors,stable,total,0.5"], "Line 2: value is '0.5': a counter of events must be a whole number"),
+        (["0,errors,stable,total,1", "1,errors,stable,bad,1"], "At no time both bad and total are known (run 1, errors, stable)."),
         (["0,errors,stable,total"], "Line 2: there are 4 fields, but 5 columns"),
         (["9,errors,stable,total,1", "9,errors,stable,total,1"], "Line 3: time 9 does not come after 9, at which total of errors, stable was last read"),
         (["9,errors,stable,total,1", "8,errors,stable,total,1"], "Line 3: time 8 does not come after 9"),
-        (RIGHT[1:], "Run 1 has bad of errors, stable: two of total, bad, good are needed"),
+        (RIGHT[1:], "There is bad (run 1, errors, stable): two of total, bad, good are needed"),
         (["0,errors,stable,total,1", "0,errors,stable,good,2", *RIGHT[2:]], "At time 0 (run 1, errors, stable) good is greater than total"),
         ([], "has no sample of check errors, which the spec has"),
     ],
@@ -147,7 +152,7 @@ def test_of_a_histogram_the_bucket_nearest_to_the_wanted_bound_parts_quick_from_
         ("le=x", "Line 2: series 'le=x' of check slow must be one of total, bad, good, or a bucket such as le=0.25"),
         ("le=-1", "Line 2: series 'le=-1'"),
         ("le=nan", "Line 2: series 'le=nan'"),
-        ("le=+Inf", "Run 1 has total of slow, stable: two of total, bad, good are needed"),
+        ("le=+Inf", "There is total (run 1, slow, stable): two of total, bad, good are needed"),
     ],
 )
 def test_a_bucket_that_is_none_is_refused_in_a_sentence(tmp_path: Path, series: str, said: str) -> None:
@@ -155,3 +160,75 @@ def test_a_bucket_that_is_none_is_refused_in_a_sentence(tmp_path: Path, series: 
         recording.read(written(tmp_path, f"0,slow,stable,{series},1"), SLOW)
 
     assert said in str(refused.value)
+
+
+def judged(folder: Path, rows: list[str]) -> Judged:
+    """The last look at rows in which every look has 300 and 2,700 requests."""
+    checks = [{"name": "errors", "preset": "error-ratio"}]
+    spec = a_spec(analysis__checks=checks, analysis__warmupSeconds=0, analysis__dispersion="1")
+    parsed = ModelDeployment.model_validate({"metadata": {"name": "flights"}, "spec": spec}).spec
+    tape = recording.read(written(folder, *rows, head="time,check,role,instance,series,value"), parsed.analysis.checks)
+    return list(replay(parsed, tape["1"]))[-1]
+
+
+def counters(*, together: bool, candidate: float = 9, looks: int = 20, kind: str = "bad") -> list[str]:
+    """Stable has a long life behind it; instances export one revision each, or one of them both."""
+    rows = []
+    for look in range(looks):
+        for role, size, bad, life in (("stable", 2700, 27, 1_000_000), ("candidate", 300, candidate, 0)):
+            total, failed = life + size * look, life / 10 + bad * look
+            name = "router" if together else role
+            value = failed if kind == "bad" else total - failed
+            rows += [
+                f"{30 * look},errors,{role},{name},total,{total}",
+                f"{30 * look},errors,{role},{name},{kind},{value}",
+            ]
+    return rows
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("kind", ["bad", "good"])
+@pytest.mark.parametrize("lost", [0, 30, 60])
+@pytest.mark.parametrize("role", ["stable", "candidate"])
+@pytest.mark.parametrize("series", ["total", "other", "both"])
+def test_a_row_that_is_missing_is_a_scrape_that_was_lost(  # noqa: PLR0913, PLR0917
+    tmp_path: Path,
+    together: bool,  # noqa: FBT001
+    kind: str,
+    lost: int,
+    role: str,
+    series: str,
+) -> None:
+    rows = counters(together=together, kind=kind)
+    gone = {"total": ("total",), "other": (kind,), "both": ("total", kind)}[series]
+    kept = [row for row in rows if not (row.startswith(f"{lost},errors,{role},") and row.split(",")[4] in gone)]
+
+    whole, holed = (judged(tmp_path, each) for each in (rows, kept))
+
+    assert whole.decision is Decision.ROLLBACK
+    assert holed.decision is Decision.ROLLBACK
+    totals = holed.checks[0].totals
+    assert totals[1] / totals[0] == pytest.approx(0.03)
+    assert totals[3] / totals[2] == pytest.approx(0.01)
+
+
+def test_good_and_total_that_were_never_read_at_once_are_refused(tmp_path: Path) -> None:
+    rows = [row.replace(",total,", ",total,") if ",total," in row else f"{int(row.split(',')[0]) + 1},{row.split(',', 1)[1]}"
+            for row in counters(together=False, kind="good")]  # fmt: skip
+
+    with pytest.raises(InvalidSpec, match="At no time both total and good are known"):
+        judged(tmp_path, rows)
+
+
+def test_a_bucket_that_is_far_from_what_is_wanted_or_not_everybodys_is_refused(tmp_path: Path) -> None:
+    far = [f"0,slow,{role},{series},1" for role in ("stable", "candidate") for series in ("le=0.005", "le=+Inf")]
+    mixed = [
+        "0,slow,stable,le=0.3,1",
+        "0,slow,stable,le=+Inf,1",
+        "0,slow,candidate,le=0.25,1",
+        "0,slow,candidate,le=+Inf,1",
+    ]
+
+    for rows, told in ((far, "those of all are le=0.005"), (mixed, "those of all are none")):
+        with pytest.raises(InvalidSpec, match=f"no bucket within 30% of it was recorded of every instance; {told}"):
+            recording.read(written(tmp_path, *rows), SLOW)

@@ -148,21 +148,6 @@ def test_without_a_candidate_there_is_no_data_which_rolls_back_where_the_spec_sa
     assert last.check == ("errors" if decision is Decision.ROLLBACK else "")
 
 
-@pytest.mark.parametrize("gone", ["bad", "total"])
-def test_a_series_that_was_not_written_down_at_one_look_is_no_counter_that_fell(gone: str) -> None:
-    whole = recorded(lambda _: 3, lambda _: 27)["errors"]
-    holed = Events(*(
-        tuple(replace(one, samples=tuple(pair for pair in one.samples if kind != gone or pair[0] != 90.0)) for one in series)
-        for kind, series in (("bad", whole.bad), ("total", whole.total))
-    ))  # fmt: skip
-
-    looks = {one.time: one.checks[0] for one in judge({"errors": holed})}
-
-    assert looks[90.0].missed_looks == 1
-    assert looks[90.0].totals == looks[60.0].totals
-    assert looks[120.0].totals == [1200, 12, 10800, 108]
-
-
 def test_counters_that_begin_anew_fake_nothing() -> None:
     whole = recorded(lambda _: 3, lambda _: 27)["errors"]
     fallen = [

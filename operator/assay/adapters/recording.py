@@ -8,6 +8,7 @@ run,time,check,role,instance,series,value,weight
 import csv
 import math
 from array import array
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,8 @@ COLUMNS = ("time", "check", "role", "series", "value")
 OPTIONAL = ("run", "instance", "weight")
 ROLES = (ARMS.stable, ARMS.candidate)
 SERIES = ("total", "bad", "good")
-MOST_ROWS = 9_000_000  # what fits into some hundred megabytes
+MOST_ROWS = 9_000_000  # what fits into two gigabytes
+FARTHEST = 1.3  # times the wanted bound, or one over it, may the nearest bucket be
 LATEST = 1e11  # seconds; in the year 5138
 LARGEST = 2.0**53  # what is greater is no exact count any more
 
@@ -51,6 +53,8 @@ class _Samples:
         return tuple(zip(self.times, self.values, strict=True))
 
 
+Count: TypeAlias = tuple[float, float]
+"""(bad, total)"""
 _Run: TypeAlias = dict[Place, _Samples]
 
 
@@ -90,7 +94,8 @@ def read(path: Path, checks: Sequence[Check]) -> Mapping[str, Recording]:
     missing = set(named) - {place.check for run in runs.values() for place in run}
     if missing:
         raise InvalidSpec(f"{path} has no sample of check {', '.join(sorted(missing))}, which the spec has.")
-    return {name: _recording(name, run, checks) for name, run in runs.items()}
+    buckets = _bounds(runs.values(), checks)
+    return {name: _recording(name, run, checks, buckets) for name, run in runs.items()}
 
 
 def from_prometheus(
@@ -194,6 +199,8 @@ def _row(row: Mapping[str, str], checks: Mapping[str, Check], number: int) -> tu
         _refuse(number, f"series {series!r} of check {check} must be one of {', '.join(SERIES)}{buckets}")
     time = _number("time", row["time"], LATEST, number)
     value = _number("value", row["value"], LARGEST, number)
+    if not value.is_integer():
+        _refuse(number, f"value is {row['value']!r}: a counter of events must be a whole number")
     if row.get("weight"):
         _number("weight", row["weight"], 100, number)
     return row.get("run", "1"), Place(check, role, row.get("instance", ""), series), time, value
@@ -221,49 +228,94 @@ def _told(place: Place) -> str:
     return f"{place.series} of {place.check}, {place.role}" + (f", instance {place.instance}" if place.instance else "")
 
 
-def _series(run: _Run, check: Check, role: str, instance: str) -> dict[str, _Samples]:
+def _bounds(runs: Iterable[_Run], checks: Sequence[Check]) -> dict[str, str]:
+    """Return for each check with a histogram the bucket that parts quick from slow: one for all runs and instances.
+
+    Raises:
+        InvalidSpec: Not everybody has the one that is nearest to what is wanted, or that one is far from it.
+    """
+    found: dict[str, str] = {}
+    everybody = list(runs)
+    for check in checks:
+        sets: dict[tuple[int, str, str], set[str]] = defaultdict(set)
+        for number, run in enumerate(everybody):
+            for place in run:
+                if place.check == check.name and 0 < _bound(place.series) < math.inf:
+                    sets[number, place.role, place.instance].add(place.series)
+        if not sets:
+            continue
+        wanted = float(check.slower_than_seconds or "1")
+        common = set.intersection(*sets.values())
+        nearest = min(common, key=lambda one: abs(math.log(_bound(one) / wanted)), default="")
+        if not nearest or abs(math.log(_bound(nearest) / wanted)) > math.log(FARTHEST):
+            told = ", ".join(sorted(common, key=_bound)) or "none"
+            raise InvalidSpec(
+                f"Check {check.name}: slowerThanSeconds is {wanted:g}, and no bucket within {FARTHEST - 1:.0%} of it"
+                f" was recorded of every instance; those of all are {told}."
+            )
+        found[check.name] = nearest
+    return found
+
+
+def _values(run: _Run, check: Check, role: str, instance: str, bucket: str) -> dict[str, _Samples]:
     """Return total, bad and good of one instance, as far as they were recorded; a quick answer is a good one."""
     mine = {place.series: samples for place, samples in run.items() if place[:3] == (check.name, role, instance)}
-    bounds = [one for one in mine if 0 < _bound(one) < math.inf]
-    if bounds:
-        wanted = math.log(float(check.slower_than_seconds or "1"))
-        mine["good"] = mine[min(bounds, key=lambda one: abs(math.log(_bound(one)) - wanted))]
+    if bucket in mine:
+        mine["good"] = mine[bucket]
     everything = [samples for series, samples in mine.items() if math.isinf(_bound(series))]
     if everything:
         mine["total"] = everything[0]
     return {kind: mine[kind] for kind in SERIES if kind in mine}
 
 
-def _recording(name: str, run: _Run, checks: Sequence[Check]) -> Recording:
+def _recording(name: str, run: _Run, checks: Sequence[Check], buckets: Mapping[str, str]) -> Recording:
     """Return the series of one run, as if they had come from Prometheus."""
     found: dict[str, Events] = {}
     for check in checks:
+        counts: dict[str, dict[str, dict[float, Count]]] = defaultdict(dict)
+        for role, instance in dict.fromkeys((one.role, one.instance) for one in run if one.check == check.name):
+            told = f"run {name}, {check.name}, {role}"
+            values = _values(run, check, role, instance, buckets.get(check.name, ""))
+            counts[instance or role][role] = _counts(values, told)
         bad: list[Series] = []
         total: list[Series] = []
-        mine = [place for place in run if place.check == check.name]
-        for role, instance in dict.fromkeys((place.role, place.instance) for place in mine):
-            values = _series(run, check, role, instance)
-            labels = {METRIC_REVISION: role, "pod": instance or role}
-            if len(values) < len(SERIES) - 1:
-                told = _told(Place(check.name, role, instance, " and ".join(values)))
-                raise InvalidSpec(f"Run {name} has {told}: two of {', '.join(SERIES)} are needed.")
-            if "bad" in values:
-                bads = values["bad"].pairs()
-            else:
-                bads = _difference(values["total"], values["good"], f"run {name}, {check.name}, {role}")
-            bad.append(Series(labels, bads))
-            total.append(Series(labels, values["total"].pairs() if "total" in values else bads))
-            if "total" not in values:
-                total.append(Series(labels, values["good"].pairs()))
+        for instance, roles in counts.items():
+            for role, times in _together(roles).items():
+                labels = {METRIC_REVISION: role, "pod": instance}
+                bad.append(Series(labels, tuple((time, one[0]) for time, one in times.items())))
+                total.append(Series(labels, tuple((time, one[1]) for time, one in times.items())))
         found[check.name] = Events(tuple(bad), tuple(total))
     return found
 
 
-def _difference(total: _Samples, good: _Samples, told: str) -> tuple[tuple[float, float], ...]:
-    """Return total minus good where both were read."""
-    known = dict(good.pairs())
-    found = tuple((time, value - known[time]) for time, value in total.pairs() if time in known)
-    for time, value in found:
-        if value < 0:
+def _counts(values: Mapping[str, _Samples], told: str) -> dict[float, Count]:
+    """Return (bad, total) at each time at which both are known: a row that is missing is a scrape that was lost."""
+    kinds = [kind for kind in ("bad", "total", "good") if kind in values][:2]
+    if len(kinds) < 2:  # noqa: PLR2004 - total is bad plus good
+        raise InvalidSpec(
+            f"There is {kinds[0] if kinds else 'nothing'} ({told}): two of {', '.join(SERIES)} are needed."
+        )
+    first, second = (dict(values[kind].pairs()) for kind in kinds)
+    found: dict[float, Count] = {}
+    for time in sorted(first.keys() & second.keys()):
+        one, other = first[time], second[time]
+        if kinds == ["total", "good"] and other > one:
             raise InvalidSpec(f"At time {time:g} ({told}) good is greater than total.")
+        pairs = {"bad total": (one, other), "bad good": (one, one + other), "total good": (one - other, one)}
+        found[time] = pairs[" ".join(kinds)]
+    if not found:
+        raise InvalidSpec(f"At no time both {' and '.join(kinds)} are known ({told}).")
     return found
+
+
+def _together(roles: Mapping[str, dict[float, Count]]) -> dict[str, dict[float, Count]]:
+    """Return the times at which an instance told of all its revisions; before the candidate came, of stable alone."""
+    stable, candidate = (roles.get(role) for role in ROLES)
+    if stable is None or candidate is None:
+        return dict(roles)
+    first = min(candidate)
+    times = [time for time in stable if time in candidate or time < first]
+    return {
+        ARMS.stable: {time: stable[time] for time in times},
+        ARMS.candidate: {time: candidate[time] for time in times if time in candidate},
+    }

@@ -44,6 +44,8 @@ def plan(spec: Path, rate: float, baselines: Sequence[str], dispersion: float | 
     try:
         if not math.isfinite(rate):
             raise InvalidSpec(f"--rate {rate:g}: must be a finite number above 0.")
+        if dispersion is not None and not math.isfinite(dispersion):
+            raise InvalidSpec(f"--dispersion {dispersion:g}: must be a finite number from 1 on.")
         judge = read_resource(spec).spec
         divisor = dispersion or float(judge.analysis.dispersion or 1.5)
         found = [

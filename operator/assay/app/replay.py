@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,6 +15,7 @@ from typing import Any
 import click
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -49,12 +50,19 @@ class Refused(click.ClickException):
 @click.option("--stable", default="", help="With --prometheus: the stable revision, where there were more than two.")
 @click.option("--candidate", default="", help="With --prometheus: the candidate.")
 @click.option(
+    "--interval",
+    type=click.FloatRange(0, min_open=True),
+    help="Look every so many seconds, not at each recorded time: for instances that were scraped at different moments.",
+)
+@click.option(
     "-o", "--output", type=click.Choice(["table", "json", "html"]), default="table", help="Format. [default: table]"
 )
 @click.option(
     "--workers", type=click.IntRange(min=1), default=os.cpu_count(), help="Processes. [default: one per core]"
 )
-def replay(spec: Path, samples: Path | None, output: str, workers: int, **past: str | None) -> None:
+def replay(
+    *, spec: Path, samples: Path | None, interval: float | None, output: str, workers: int, **past: str | None
+) -> None:
     r"""Judge recorded counters exactly as the operator would, look by look.
 
     Columns of the CSV file: time (seconds; each distinct time is a look), check (its name in the spec), role (stable or
@@ -74,14 +82,16 @@ def replay(spec: Path, samples: Path | None, output: str, workers: int, **past: 
         if (samples is None) == (past["prometheus"] is None):
             raise InvalidSpec("Give exactly one of --samples and --prometheus.")
         if samples is None:
-            tapes = {"1": _past(resource, past)}
+            tapes = {"1": _past(resource, past, interval)}
         else:
             named = recording.read(samples, resource.spec.analysis.checks)
-            tapes = {name: Tape(one) for name, one in named.items()}
+            tapes = {name: Tape(one, every=interval or 0.0) for name, one in named.items()}
         with judged(resource.spec, tapes, workers) as runs:
             {"json": write_json, "html": write_html, "table": write_table}[output](runs)
     except AssayError as error:
         raise Refused(str(error)) from error
+    except OSError as error:
+        raise Refused(f"Could not write: {error.strerror}.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,7 @@ class Tape:
     every: float = 0.0
 
 
-def _past(resource: ModelDeployment, past: Mapping[str, str | None]) -> Tape:
+def _past(resource: ModelDeployment, past: Mapping[str, str | None], interval: float | None) -> Tape:
     """Return what Prometheus has kept, to be looked at as often as the operator would."""
     start, end = (_moment(name, past[name]) for name in ("start", "end"))
     if start >= end:
@@ -107,15 +117,16 @@ def _past(resource: ModelDeployment, past: Mapping[str, str | None]) -> Tape:
         counters, before = recording.from_prometheus(metrics, resource, (start, end), arms)
     finally:
         metrics.close()
-    return Tape(counters, before, float(resource.spec.analysis.interval_seconds))
+    return Tape(counters, before, interval or float(resource.spec.analysis.interval_seconds))
 
 
 def _moment(name: str, text: str | None) -> float:
     """Return a moment in seconds since the epoch."""
-    try:
-        return float(text or "")
-    except ValueError:
-        pass
+    with suppress(ValueError):
+        seconds = float(text or "")
+        if not 0 <= seconds <= recording.LATEST:
+            raise InvalidSpec(f"--{name} is {text!r}: must be a time such as 2026-11-21T11:00:00Z.")
+        return seconds
     try:
         given = datetime.fromisoformat(text or "")
     except ValueError as error:
@@ -135,7 +146,7 @@ def read_resource(path: Path) -> ModelDeployment:
         documents = [one for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if one is not None]
     except OSError as error:
         raise InvalidSpec(f"{path} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise InvalidSpec(f"{path} is no YAML file: {' '.join(str(error).split())}.") from error
     found: list[Manifest] = [one for one in documents if isinstance(one, dict) and one.get("kind") == "ModelDeployment"]
     if len(found) != 1:
@@ -167,14 +178,18 @@ def judged(spec: ModelDeploymentSpec, tapes: Mapping[str, Tape], workers: int) -
 
 def _run(spec: ModelDeploymentSpec, named: tuple[str, Tape]) -> Manifest:
     name, tape = named
-    looks = list(looks_of(spec, tape.recording, tape.history, tape.every))
-    last = looks[-1]
+    looks: list[Manifest] = []
+    for one in looks_of(spec, tape.recording, tape.history, tape.every):
+        looks.append(_look(one))
+        last = one
+    if not looks:
+        return {"run": name, "decision": str(Decision.UNDECIDED), "reason": "Nothing was recorded.", "looks": []}
     decision: Manifest = {"run": name, "decision": str(last.decision), "reason": last.reason}
     if last.decision is not Decision.UNDECIDED:
         decision |= {"time": last.time}
     if last.check:
         decision |= {"check": last.check}
-    return {**decision, "looks": [_look(one) for one in looks]}
+    return {**decision, "looks": looks}
 
 
 def _look(one: Judged) -> Manifest:
@@ -226,7 +241,7 @@ def write_table(runs: Iterator[Manifest]) -> None:
         table = Table("run", "decision", "at", "check", "reason")
         for run in few:
             at = f"{run['time']:g} s" if "time" in run else ""
-            table.add_row(run["run"], run["decision"], at, run.get("check", ""), run["reason"])
+            table.add_row(*map(escape, (run["run"], run["decision"], at, run.get("check", ""), run["reason"])))
         console.print(table)
     total = count.total()
     shares = (f"{name} {count[name]} ({count[name] / total:.2%})" for name in Decision)
@@ -234,7 +249,7 @@ def write_table(runs: Iterator[Manifest]) -> None:
 
 
 def _looks(run: Mapping[str, Any]) -> Table:
-    table = Table("time", "check", "verdict", "harm", "safety", "effect", "interval", title=f"Run {run['run']}")
+    table = Table("time", "check", "verdict", "harm", "safety", "effect", "interval", title=escape(f"Run {run['run']}"))
     for look in run["looks"]:
         for check in look["checks"]:
             shares = (f"{check[key]:.1%}" for key in ("harm", "safety"))

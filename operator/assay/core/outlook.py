@@ -15,11 +15,9 @@ MOST = 10_000  # looks; more is as good as never
 
 def outlook(status: CheckStatus, rules: Rules) -> str:
     """Return what comes next at the rates that were seen, and about when; empty where that cannot be said."""
-    if (
-        status.verdict is not Verdict.UNDECIDED
-        or len(status.looks) < LEAST
-        or not (status.totals[0] and status.totals[2])
-    ):
+    if status.verdict is not Verdict.UNDECIDED or len(status.looks) < LEAST:
+        return ""
+    if not status.totals or not (status.totals[0] and status.totals[2]):
         return ""
     harm = max(_left(status, rules.harm, status.harm), _left(status, rules.harm_beyond, status.harm_beyond))
     safety = min(

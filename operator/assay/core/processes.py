@@ -21,7 +21,9 @@ def stepped(rule: Rule, state: ProcessState, look: Look) -> ProcessState:
     walk = spending.update(rule, _walk(state), look)
     top = 1 / rule.level
     told = top if spending.reached(walk) else min(1 / max(spending.tail(walk), rule.level), NEARLY * top)
-    return ProcessState(score=told, walk=WalkState.model_validate({**asdict(walk), "law": list(walk.law)}))
+    return ProcessState(
+        score=told, walk=WalkState.model_validate({**asdict(walk), "law": [min(one, 1.0) for one in walk.law]})
+    )
 
 
 def reached(rule: Rule, state: ProcessState) -> bool:

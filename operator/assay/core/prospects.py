@@ -1,11 +1,12 @@
 """What can a rollout find out at this traffic, and when?"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from assay.api.checks import Check
-from assay.api.modeldeployment import CheckStatus, DecisionRule, ModelDeploymentSpec, ModelDeploymentStatus, Stage
+from assay.api.modeldeployment import CheckStatus, DecisionRule, Gate, ModelDeploymentSpec, ModelDeploymentStatus, Stage
+from assay.api.strategy import Step
 from assay.core import canary
 from assay.core.hypotheses import TOP_RATE, odds_of, rules_of
 from assay.core.sentences import sentence
@@ -66,18 +67,41 @@ def prospect(spec: ModelDeploymentSpec, check: Check, traffic: Traffic) -> Prosp
     if rules is None:
         return None
     weights = spec.strategy.canary.weights if spec.strategy.canary else []
-    first, last = weights[0] / 100, weights[-1] / 100
-    wait = spec.analysis.warmup_seconds + (check.label_delay_seconds or 0)
     harm, safety = rules
-    passing = min(_requests(rule, traffic.rate, traffic, last) for rule in safety)  # either of two ways will do
+
+    def passing(share: float) -> float:
+        return min(_requests(rule, traffic.rate, traffic, share) for rule in safety)  # either of two ways will do
+
+    delay, share = check.label_delay_seconds or 0, weights[-1] / 100
+    spent = [_lasts(spec, step, traffic, delay, passing) for step in canary.steps(spec)]
+    last = max(index for index, step in enumerate(canary.steps(spec)) if step.weight is not None)
+    before = spec.analysis.warmup_seconds + sum(spent[:last])
+    needed = passing(share)
+    judged = max(spent[last], delay + needed / (traffic.per_second * share))
     return Prospect(
         check=check.name,
-        promote_requests=passing,
-        promote_seconds=_before_last(spec) + wait + passing / (traffic.per_second * last),
-        detections=tuple(_detection(harm, times, traffic, first, wait) for times in TIMES),
-        smallest=_smallest(harm, traffic, last, spec.analysis.deadline_seconds - _before_last(spec) - wait),
+        promote_requests=needed,
+        promote_seconds=before + judged + sum(spent[last + 1 :]),
+        detections=tuple(
+            _detection(harm, times, traffic, weights[0] / 100, spec.analysis.warmup_seconds + delay) for times in TIMES
+        ),
+        smallest=_smallest(harm, traffic, share, spec.analysis.deadline_seconds - before - delay),
         deadline=spec.analysis.deadline_seconds,
     )
+
+
+def _lasts(
+    spec: ModelDeploymentSpec, step: Step, traffic: Traffic, delay: float, passing: Callable[[float], float]
+) -> float:
+    """Return how long a step lasts at least, pods and routers left out: what it demands, and what its gate does."""
+    if step.weight is None:
+        return canary.least_seconds(step)
+    per_second = traffic.per_second * step.weight / 100
+    least = max(canary.least_seconds(step), (step.min_requests or 0) / per_second)
+    gate = spec.analysis.gate
+    if gate is Gate.PASS:
+        return max(least, delay + passing(step.weight / 100) / per_second)
+    return least if gate is Gate.TIME else max(least, delay)
 
 
 def underpowered(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> str:
@@ -114,13 +138,6 @@ def _rules(spec: ModelDeploymentSpec, check: Check, rate: float) -> tuple[list[R
     rules = rules_of(check, odds, spec.analysis.model_copy(update={"rule": DecisionRule.BOOSTED}))
     harm, safety = (rules.harm, rules.harm_beyond), (rules.safety, rules.negligible)
     return [one for one in harm if isinstance(one, Rule)], [one for one in safety if isinstance(one, Rule)]
-
-
-def _before_last(spec: ModelDeploymentSpec) -> float:
-    """Return how long a rollout takes until the last step with a weight begins, pods and routers left out."""
-    steps = canary.steps(spec)
-    last = max(index for index, step in enumerate(steps) if step.weight is not None)
-    return sum(canary.least_seconds(step) for step in steps[:last])
 
 
 def _requests(rule: Rule, rate: float, traffic: Traffic, share: float) -> float:

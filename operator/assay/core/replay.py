@@ -21,6 +21,7 @@ from assay.core.names import METRIC_REVISION
 from assay.core.sentences import sentence
 
 ARMS = Arms("stable", "candidate")
+JUST = 1e-3  # seconds; far less than between two scrapes
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Recording: TypeAlias = Mapping[str, Events]
@@ -101,7 +102,7 @@ def replay(
 
 
 def _trial(spec: ModelDeploymentSpec, begin: float, request: float, time: float) -> Trial:
-    floor, waiting = math.nextafter(begin, -math.inf), ""  # the samples of the beginning are the first to be subtracted
+    floor, waiting = begin - JUST, ""  # the samples of the beginning are the first to be subtracted
     if spec.analysis.warmup_seconds and time >= request:
         floor, waiting = request + spec.analysis.warmup_seconds, "The candidate is warming up."
     return Trial(ARMS, spec.analysis, EPOCH + timedelta(seconds=time), floor, waiting)
@@ -130,9 +131,7 @@ class _Tape:
         self._times: dict[Target, list[float]] = {}
         for target in {track.target for track in tracks}:
             mine = [track for track in tracks if track.target == target]
-            # To judge, a series that was not written down at one time would have fallen to zero: that time tells nothing.
-            times = {time for track in mine for time in track.values}
-            self._times[target] = sorted(time for time in times if all(track.tells(time) for track in mine))
+            self._times[target] = sorted({time for track in mine for time in track.values})
         self.first_of_candidate = min(
             (min(one.values) for one in tracks if one.of_candidate and one.values), default=math.inf
         )
@@ -165,10 +164,6 @@ class _Track:
         self.target: Target = tuple(series.labels.get(label, "") for label in ("pod", "instance", "job"))
         self.of_candidate = series.labels.get(METRIC_REVISION) == ARMS.candidate
         self.values = dict(series.samples)
-
-    def tells(self, time: float) -> bool:
-        """Return whether it is known at this time: it was read, or had not begun."""
-        return time in self.values or time < min(self.values, default=math.inf)
 
     def at(self, times: Sequence[float]) -> Series:
         """Return its samples at these times, as far as there are any."""

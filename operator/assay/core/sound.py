@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from assay.api.base import Verdict
-from assay.api.modeldeployment import Analysis, CheckStatus, CounterState, ModelDeployment, ProcessState
+from assay.api.modeldeployment import Analysis, CheckStatus, CounterState, ModelDeployment, ProcessState, WalkState
 from assay.core.checks import safety_share
 from assay.core.split import LARGEST_GENERATION
 from assay.core.times import moment, parsed
@@ -23,6 +23,8 @@ MOST = 2**52  # counted events; twice as many is the largest integer that every 
 LOOK = 5  # numbers: the second, then total and bad of both sides
 SUMS = 4  # of two numbers for each side
 ROUNDING = 1e-9
+FORGOTTEN = 1e-6  # of all chance; what rounding takes from a walk is a millionth of that
+WIDEST = 2**40  # counts per cell of a walk
 FAR = 1e15  # of a log-likelihood ratio: beyond what 2**52 events can say
 DAY = 86_400.0  # by which Prometheus' clock may be ahead of ours
 GRID = len(proportion.HARM_WEIGHTS)  # alternatives of every rule
@@ -82,16 +84,25 @@ def _is_sound(check: CheckStatus, analysis: Analysis, now: datetime) -> bool:
 
 def _is_process(state: ProcessState, top: float) -> bool:
     if state.walk is not None:
-        walk = state.walk
-        within = walk.place - walk.lowest >= 0 and sum(walk.law) <= 1 + ROUNDING and walk.count <= walk.bad <= MOST
-        numbers = (
-            max(abs(walk.bound), abs(walk.place), abs(walk.lowest), walk.width) <= MOST and walk.information <= FAR
-        )
-        return not state.logs and within and numbers and 0 < state.score <= top * (1 + ROUNDING)
+        return not state.logs and 0 < state.score <= top * (1 + ROUNDING) and _is_walk(state.walk)
     if not state.logs:
         return state.score == 1.0
     logs = len(state.logs) == GRID and all(proportion.NEVER <= one <= FAR for one in state.logs)
     return logs and 0 < state.score <= top * (1 + ROUNDING)
+
+
+def _is_walk(walk: WalkState) -> bool:
+    """Return whether an error-spending test can have come here: every path was remembered, or crossed a bound."""
+    cell = walk.place - walk.lowest
+    return (
+        abs(walk.spent + sum(walk.law) - 1) <= FORGOTTEN
+        and walk.width <= WIDEST
+        and cell >= 0
+        and (cell < len(walk.law) or walk.count >= walk.bound)
+        and walk.count <= walk.bad <= MOST
+        and max(abs(walk.bound), abs(walk.place), abs(walk.lowest)) <= MOST
+        and walk.information <= FAR
+    )
 
 
 def _is_effect(check: CheckStatus) -> bool:

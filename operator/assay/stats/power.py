@@ -75,7 +75,9 @@ def detectable(rule: Rule, stable_rate: float, share: float, budget: float, divi
         return None
     edge = rule.null if rule.kind == "absolute" else _rate(rule.null * _odds(stable_rate))
     low = edge + (worst - edge) * 1e-9
-    return worst if edge >= worst else float(brentq(lambda rate: min(lacking(rate), MOST), low, worst, xtol=1e-9))
+    if edge >= worst or lacking(low) <= 0:
+        return min(low, worst)
+    return float(brentq(lambda rate: min(lacking(rate), MOST), low, worst, xtol=1e-9))
 
 
 def _distance_to_edge(null: float, candidate: float, stable: float, ratio: float) -> float:

@@ -205,7 +205,8 @@ def _remembered(state: Walk, masses: Floats) -> Walk:
     first = min(int(np.count_nonzero(below <= FOLDED)), masses.size - 1)
     masses, lowest = masses[first:].copy(), state.lowest + first
     masses[0] = below[first]
-    width, place = state.width, state.place
+    # The observation is folded as its law is: below the lowest cell it would be where no path is remembered any more.
+    width, place = state.width, max(state.place, lowest)
     while masses.size > CELLS:
         masses = np.concatenate((np.zeros(lowest % 2), masses))
         masses = np.concatenate((masses, np.zeros(masses.size % 2))).reshape(-1, 2).sum(axis=1)
