@@ -89,6 +89,9 @@ def test_one_run_is_shown_look_by_look(tmp_path: Path) -> None:
         ("[" * 5000, "is no YAML file"),
         ("kind: ModelDeployment\n---\nkind: ModelDeployment\n", "holds 2 ModelDeployments"),
         ("kind: ModelDeployment", "metadata: Field required; spec: Field required"),
+        ("x: 2026-13-45", "is no YAML file"),
+        ("x: !!int abc", "is no YAML file"),
+        ("x: !!bool foo", "is no YAML file"),
         (SPEC.read_text().replace('"0.01"', "2"), "spec.analysis.falseRollback: "),
         (SPEC.read_text().replace("error-ratio", "recall"), "spec.analysis.checks[0].preset: "),
         (SPEC.read_text().replace("name: errors", "name: wrong"), "Line 2: check 'errors' is none of the spec's, which are wrong."),
@@ -119,6 +122,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, missing: str) -> None
         (["--prometheus", "x", "--start", "1", "--end", "1"], "--end must come after --start."),
         (["--prometheus", "x", "--start", "1", "--end", "2"], "The Prometheus URL must look like http"),
         (["--prometheus", "x", "--end", "2"], "--start is None: must be a time such as 2026-11-21T11:00:00Z."),
+        (["--prometheus", "x", "--start", "nan", "--end", "2"], "--start is 'nan': must be a time such as"),
         (["--prometheus", "x", "--start", "now", "--end", "2"], "--start is 'now': must be a time such as"),
         (["--prometheus", "x", "--start", "2026-01-01T00:00:00", "--end", "2"], "must say its time zone"),
         (["--prometheus", "http://127.0.0.1:1", "--start", "1", "--end", "2"], "did not answer"),
@@ -133,3 +137,20 @@ def test_a_past_that_cannot_be_asked_for_ends_with_a_sentence_and_exit_code_2(ar
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
+
+
+def test_a_runs_name_is_shown_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text(SAMPLES.read_text().replace("healthy,", "[/red],"))
+
+    assert "[/red]" in replay(samples=tmp_path / "runs.csv").stdout
+
+
+def test_instances_that_were_scraped_at_different_moments_are_looked_at_in_intervals(tmp_path: Path) -> None:
+    head, *rows = SAMPLES.read_text().splitlines()
+    jittered = [",".join([run, str(int(time) + 7 * (role == "candidate")), check, role, *rest])
+                for run, time, check, role, *rest in (row.split(",") for row in rows)]  # fmt: skip
+    (tmp_path / "jittered.csv").write_text("\n".join([head, *jittered]))
+
+    healthy, incident = runs(replay("-o", "json", "--interval", "30", samples=tmp_path / "jittered.csv"))
+
+    assert (healthy["decision"], incident["decision"]) == ("Promote", "Rollback")

@@ -4,7 +4,12 @@ import re
 
 import pytest
 
+from assay.api.base import Verdict
+from assay.api.modeldeployment import CheckStatus
+from assay.core.hypotheses import Rules
+from assay.core.outlook import outlook
 from assay.core.replay import Judged
+from assay.stats.proportion import harm, safety
 from core.test_replay import judge, recorded
 
 
@@ -37,3 +42,9 @@ def test_where_nothing_fails_nothing_is_foretold() -> None:
     looks = judge(recorded(lambda _: 0.0, lambda _: 0.0, looks=10))
 
     assert {foretold(one) for one in looks} == {None}
+
+
+def test_looks_without_totals_foretell_nothing() -> None:
+    status = CheckStatus(name="errors", verdict=Verdict.UNDECIDED, odds=[1.1, 1.5], looks=[[1, 2, 0, 2, 0]] * 4)
+
+    assert outlook(status, Rules(harm(0.01, 1.1), None, safety(0.05, 1.5), None)) == ""

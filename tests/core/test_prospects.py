@@ -114,3 +114,33 @@ def test_without_an_hour_before_nothing_is_foretold() -> None:
 
     assert cluster.state().checks[0].before == []
     assert cluster.condition("Underpowered").status == "False"
+
+
+@pytest.mark.parametrize(
+    ("steps", "changes", "seconds"),
+    [
+        ([{"weight": 5, "minRequests": 10_000}, {"weight": 50}], {}, 1000),
+        ([{"weight": 5}, {"weight": 50, "minSeconds": 7200}], {}, 60 + 7200),
+        ([{"weight": 5}, {"weight": 50}, {"pause": {"seconds": 86_400}}], {}, 60 + 86_400),
+        ([{"weight": 5}, {"weight": 50}], {"analysis__gate": "Pass"}, 400),
+    ],
+)
+def test_what_a_step_demands_and_what_its_gate_waits_for_is_counted(
+    steps: list[dict[str, Any]], changes: dict[str, Any], seconds: float
+) -> None:
+    one = found(Traffic(200.0, 0.01), strategy__canary__steps=steps, analysis__warmupSeconds=0, **changes)
+
+    judged = one.promote_requests / 100
+    assert seconds <= one.promote_seconds <= seconds + judged + 300
+
+
+def test_labels_are_waited_for_at_each_weight() -> None:
+    check = [{"name": "accuracy", "preset": "accuracy", "labelDelaySeconds": 7200}]
+    steps = [{"weight": weight, "minSeconds": 10} for weight in (5, 25, 50)]
+
+    one = found(
+        Traffic(200.0, 0.1), strategy__canary__steps=steps, analysis__checks=check, analysis__deadlineSeconds=14_400
+    )
+
+    assert one.promote_seconds > 3 * 7200
+    assert "needs about" in one.underpowered

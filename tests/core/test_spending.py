@@ -1,11 +1,18 @@
 """`rule: Spending` rolls back and promotes at a number of bad requests that is told beforehand."""
 
+from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
-from assay.api.modeldeployment import ModelDeployment, ModelDeploymentSpec, Outcome
+from assay.api.base import Verdict
+from assay.api.modeldeployment import CheckStatus, ModelDeployment, ModelDeploymentSpec, Outcome, ProcessState
+from assay.core.processes import stepped
 from assay.core.replay import Decision, replay
+from assay.core.sound import sound
+from assay.stats import spending
+from assay.stats.proportion import Look
 from core.simulation import Cluster, a_spec
 from core.test_replay import recorded
 
@@ -85,3 +92,54 @@ def test_a_spoilt_walk_begins_anew_and_decides_nothing() -> None:
     cluster.settle(3000)
 
     assert [one.outcome for one in cluster.state().history] == [Outcome.PROMOTED]
+
+
+@pytest.mark.parametrize("rates", [(0.01, 0.01), (0.001, 0.01), (0.0, 0.3), (0.03, 0.01)], ids=str)
+def test_what_honest_looks_leave_in_status_is_never_taken_for_spoilt(rates: tuple[float, float]) -> None:
+    """Each state is written, read and tried as at the beginning of a round, for a candidate that is as bad, better, or worse."""
+    random, now = np.random.default_rng(1), datetime(2026, 1, 1, tzinfo=UTC)
+    rules = spending.harm(0.01, 1.5), spending.safety(0.05, 2.0)
+    states = [ProcessState(), ProcessState()]
+    for _ in range(40):
+        look = Look(
+            *(
+                int(one)
+                for size, rate in zip((3000, 27000), rates, strict=True)
+                for one in (size, random.binomial(size, rate))
+            )
+        )
+        states = [stepped(rule, state, look) for rule, state in zip(rules, states, strict=True)]
+        harm, safety = states
+        check = CheckStatus(name="errors", verdict=Verdict.UNDECIDED, harm=harm, safety=safety, odds=[1.5, 2.0])
+        status = {"checks": [check.to_manifest()]}
+        resource = ModelDeployment.model_validate(
+            {"metadata": {"name": "flights"}, "spec": a_spec(**SPENDING), "status": status}
+        )
+        assert sound(resource, now).status.checks == resource.status.checks
+
+
+WALK = {"count": 3, "bad": 30, "bound": 9, "information": 2.0, "spent": 0.001, "width": 1, "place": 1, "lowest": 0}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"law": [0.0]},
+        {"law": [1e-9]},
+        {"law": [0.5, 0.499], "spent": 0.9},
+        {"law": [0.5, 0.499], "width": 2**52},
+        {"law": [0.5, 0.499], "place": 2**52, "lowest": -(2**52)},
+        {"law": [0.5, 0.499], "place": 7},
+        {"law": [0.5, 0.499], "place": -1},
+        {"law": [0.5, 0.499], "count": 31},
+    ],
+    ids=str,
+)
+def test_a_walk_that_no_look_can_have_left_is_taken_for_lost(wrong: dict[str, Any]) -> None:
+    def kept(walk: dict[str, Any]) -> int:
+        check = {"name": "errors", "verdict": "Undecided", "odds": [1.1, 1.5], "harm": {"score": 1.0, "walk": walk}}
+        raw = {"metadata": {"name": "flights"}, "spec": a_spec(**SPENDING), "status": {"checks": [check]}}
+        return len(sound(ModelDeployment.model_validate(raw), datetime(2026, 1, 1, tzinfo=UTC)).status.checks)
+
+    assert kept({**WALK, "law": [0.5, 0.499]}) == 1
+    assert kept({**WALK, **wrong}) == 0

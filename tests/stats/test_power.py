@@ -85,3 +85,11 @@ def test_more_weight_and_more_difference_need_fewer_requests_of_all() -> None:
 
     assert of_all == sorted(of_all, reverse=True)
     assert by_rate == sorted(by_rate, reverse=True)
+
+
+@pytest.mark.parametrize("budget", [1e12, 1e15])
+def test_with_endless_traffic_any_harm_is_found(budget: float) -> None:
+    least = power.detectable(harm(0.01, 1.1), 0.0, 0.1, budget)
+
+    assert least is not None
+    assert 0 < least < 1e-6
