@@ -26,13 +26,16 @@ class Api:
     async def call(self, method: str, path: str, body: Manifest | None = None, kind: str = MERGE) -> Manifest | None:
         """Make one request; None where there is no such object, or it is there already."""
         headers = {"Content-Type": kind if method == "PATCH" else "application/json"}
-        async with self._turn, self._session.request(method, path, json=body, headers=headers) as answer:
-            if answer.status in (NOT_FOUND, CONFLICT):
-                return None
-            if not answer.ok:
-                raise RuntimeError(f"{method} {path}: {answer.status} {(await answer.text())[:300]}")
-            found: Manifest = await answer.json()
-            return found
+        while True:
+            async with self._turn, self._session.request(method, path, json=body, headers=headers) as answer:
+                if answer.ok:
+                    found: Manifest = await answer.json()
+                    return found
+                if answer.status not in (NOT_FOUND, CONFLICT):
+                    raise RuntimeError(f"{method} {path}: {answer.status} {(await answer.text())[:300]}")
+                if answer.status == NOT_FOUND or method != "PATCH":
+                    return None
+            await asyncio.sleep(0.1)  # somebody wrote in between, and the API server has given up trying
 
     async def watch(self, path: str, selector: str = "") -> AsyncIterator[tuple[str, Manifest]]:
         """Yield (ADDED, MODIFIED or DELETED, object) for ever, first of what is there."""

@@ -137,6 +137,11 @@ class Fleet:
         begun = sum(stage not in ("", "Initialising") for stage in self.stages.values())
         return begun == len(self.traffic)
 
+    def waiting(self) -> dict[str, str]:
+        """Return those that do not serve yet, with their stages."""
+        found = {"/".join(key): self.stages.get(key, "not seen") for key in self.traffic}
+        return {name: stage for name, stage in found.items() if stage in ("", "Initialising", "not seen")}
+
     def rolling(self) -> int:
         """Return how many are amid a rollout."""
         return sum(stage not in ("", "Initialising", *ENDED) for stage in self.stages.values())

@@ -136,12 +136,12 @@ async def measure(name: str, operator: Operator, fleet: Fleet, seconds: float) -
     )
 
 
-async def until(true: Callable[[], bool], what: str) -> float:
-    """Wait until something is true; return the seconds that it took."""
+async def until(true: Callable[[], bool], what: str, told: Callable[[], object] = lambda: "") -> float:
+    """Wait until something is true; return the seconds that it took. What is `told` says what is so where it never is."""
     begin = time.monotonic()
     while not true():
         if time.monotonic() > begin + SETTLE_SECONDS:
-            raise SystemExit(f"Waited {SETTLE_SECONDS:.0f} s in vain: {what}.")
+            raise SystemExit(f"Waited {SETTLE_SECONDS:.0f} s in vain: {what}. {told()}")
         await asyncio.sleep(0.2)
     return time.monotonic() - begin
 
@@ -166,7 +166,7 @@ class Bench:
         tell(f"growing to {count} {role}")
         begin = time.monotonic()
         await self.fleet.grow(role, count)
-        await until(self.fleet.serving, "every ModelDeployment serves")
+        await until(self.fleet.serving, "every ModelDeployment serves", self.fleet.waiting)
         return time.monotonic() - begin
 
     async def growth(self, operator: Operator, idle: int, rolling: int, seconds: float) -> dict[str, float]:
