@@ -1,7 +1,7 @@
 """What can a rollout find out at this traffic, and when?"""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.api.checks import Check
@@ -31,21 +31,57 @@ class Traffic:
     """The dispersion."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prospect:
-    """What one check can find out."""
+    """What one check can find out; each answer is worked out when it is asked for."""
 
-    check: str
-    promote_requests: float
-    """Requests at the last weight after which a candidate equal to stable passes, on average; infinity where it never does."""
-    promote_seconds: float
-    """How long that takes, on average, from the first step on: earlier steps, pauses, warm-up and label delay included."""
-    detections: tuple[tuple[float, float, float], ...]
-    """(times the stable rate, candidate requests, seconds) until such a candidate is rolled back at the first weight."""
-    smallest: float | None
-    """The least rate of a candidate that is found within the deadline at the last weight, on average; None where none is."""
-    deadline: float
-    """Seconds."""
+    spec: ModelDeploymentSpec
+    judged: Check
+    traffic: Traffic
+    harm: Sequence[Rule]
+    """Both must be reached, where there are two."""
+    safety: Sequence[Rule]
+    """Either will do."""
+
+    @property
+    def check(self) -> str:
+        """Name of the check."""
+        return self.judged.name
+
+    @property
+    def deadline(self) -> float:
+        """Seconds."""
+        return self.spec.analysis.deadline_seconds
+
+    @property
+    def promote_requests(self) -> float:
+        """Requests at the last weight after which a candidate equal to stable passes, on average; infinity where it never does."""
+        return self._passing(self._weights[-1])
+
+    @property
+    def promote_seconds(self) -> float:
+        """How long that takes, on average, from the first step on: earlier steps, pauses, warm-up and label delay included."""
+        spent, last = [self._lasts(step) for step in canary.steps(self.spec)], self._last
+        judged = self._delay + self.promote_requests / (self.traffic.per_second * self._weights[-1])
+        return self._warmup + sum(spent[:last]) + max(spent[last], judged) + sum(spent[last + 1 :])
+
+    @property
+    def detections(self) -> tuple[tuple[float, float, float], ...]:
+        """(times the stable rate, candidate requests, seconds) until such a candidate is rolled back at the first weight."""
+        share, found = self._weights[0], []
+        for times in TIMES:
+            needed = max(self._requests(rule, min(times * self.traffic.rate, 1.0), share) for rule in self.harm)
+            found.append((times, needed, self._warmup + self._delay + needed / (self.traffic.per_second * share)))
+        return tuple(found)
+
+    @property
+    def smallest(self) -> float | None:
+        """The least rate of a candidate that is found within the deadline at the last weight, on average; None where none is."""
+        before = self._warmup + sum(self._lasts(step) for step in canary.steps(self.spec)[: self._last])
+        share, traffic = self._weights[-1], self.traffic
+        budget = max(self.deadline - before - self._delay, 0.0) * traffic.per_second * share
+        each = [power.detectable(rule, traffic.rate, share, budget, traffic.divisor) for rule in self.harm]
+        return None if None in each else max(one for one in each if one is not None)
 
     @property
     def underpowered(self) -> str:
@@ -60,48 +96,46 @@ class Prospect:
             " give it more time, more weight or a wider margin"
         )
 
+    @property
+    def _weights(self) -> list[float]:
+        """Of the weight steps, as shares."""
+        return [step.weight / 100 for step in canary.steps(self.spec) if step.weight is not None]
+
+    @property
+    def _last(self) -> int:
+        """Index of the last weight step."""
+        return max(index for index, step in enumerate(canary.steps(self.spec)) if step.weight is not None)
+
+    @property
+    def _delay(self) -> float:
+        return self.judged.label_delay_seconds or 0
+
+    @property
+    def _warmup(self) -> float:
+        return self.spec.analysis.warmup_seconds
+
+    def _lasts(self, step: Step) -> float:
+        """Return how long a step lasts at least, pods and routers left out: what it demands, and what its gate does."""
+        if step.weight is None:
+            return canary.least_seconds(step)
+        per_second = self.traffic.per_second * step.weight / 100
+        least = max(canary.least_seconds(step), (step.min_requests or 0) / per_second)
+        gate = self.spec.analysis.gate
+        if gate is Gate.PASS:
+            return max(least, self._delay + self._passing(step.weight / 100) / per_second)
+        return least if gate is Gate.TIME else max(least, self._delay)
+
+    def _passing(self, share: float) -> float:
+        return min(self._requests(rule, self.traffic.rate, share) for rule in self.safety)
+
+    def _requests(self, rule: Rule, rate: float, share: float) -> float:
+        return power.requests(rule, rate, self.traffic.rate, share, self.traffic.divisor)
+
 
 def prospect(spec: ModelDeploymentSpec, check: Check, traffic: Traffic) -> Prospect | None:
     """Return what a check can find out; None where `absolute` thresholds say nothing at the stable revision's rate."""
     rules = _rules(spec, check, traffic.rate)
-    if rules is None:
-        return None
-    weights = spec.strategy.canary.weights if spec.strategy.canary else []
-    harm, safety = rules
-
-    def passing(share: float) -> float:
-        return min(_requests(rule, traffic.rate, traffic, share) for rule in safety)  # either of two ways will do
-
-    delay, share = check.label_delay_seconds or 0, weights[-1] / 100
-    spent = [_lasts(spec, step, traffic, delay, passing) for step in canary.steps(spec)]
-    last = max(index for index, step in enumerate(canary.steps(spec)) if step.weight is not None)
-    before = spec.analysis.warmup_seconds + sum(spent[:last])
-    needed = passing(share)
-    judged = max(spent[last], delay + needed / (traffic.per_second * share))
-    return Prospect(
-        check=check.name,
-        promote_requests=needed,
-        promote_seconds=before + judged + sum(spent[last + 1 :]),
-        detections=tuple(
-            _detection(harm, times, traffic, weights[0] / 100, spec.analysis.warmup_seconds + delay) for times in TIMES
-        ),
-        smallest=_smallest(harm, traffic, share, spec.analysis.deadline_seconds - before - delay),
-        deadline=spec.analysis.deadline_seconds,
-    )
-
-
-def _lasts(
-    spec: ModelDeploymentSpec, step: Step, traffic: Traffic, delay: float, passing: Callable[[float], float]
-) -> float:
-    """Return how long a step lasts at least, pods and routers left out: what it demands, and what its gate does."""
-    if step.weight is None:
-        return canary.least_seconds(step)
-    per_second = traffic.per_second * step.weight / 100
-    least = max(canary.least_seconds(step), (step.min_requests or 0) / per_second)
-    gate = spec.analysis.gate
-    if gate is Gate.PASS:
-        return max(least, delay + passing(step.weight / 100) / per_second)
-    return least if gate is Gate.TIME else max(least, delay)
+    return None if rules is None else Prospect(spec, check, traffic, *rules)
 
 
 def underpowered(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> str:
@@ -138,21 +172,3 @@ def _rules(spec: ModelDeploymentSpec, check: Check, rate: float) -> tuple[list[R
     rules = rules_of(check, odds, spec.analysis.model_copy(update={"rule": DecisionRule.BOOSTED}))
     harm, safety = (rules.harm, rules.harm_beyond), (rules.safety, rules.negligible)
     return [one for one in harm if isinstance(one, Rule)], [one for one in safety if isinstance(one, Rule)]
-
-
-def _requests(rule: Rule, rate: float, traffic: Traffic, share: float) -> float:
-    return power.requests(rule, rate, traffic.rate, share, traffic.divisor)
-
-
-def _detection(
-    harm: Sequence[Rule], times: float, traffic: Traffic, share: float, wait: float
-) -> tuple[float, float, float]:
-    rate = min(times * traffic.rate, 1.0)
-    needed = max(_requests(rule, rate, traffic, share) for rule in harm)  # both, where there are two
-    return times, needed, wait + needed / (traffic.per_second * share)
-
-
-def _smallest(harm: Sequence[Rule], traffic: Traffic, share: float, seconds: float) -> float | None:
-    budget = max(seconds, 0.0) * traffic.per_second * share
-    each = [power.detectable(rule, traffic.rate, share, budget, traffic.divisor) for rule in harm]
-    return None if None in each else max(one for one in each if one is not None)
