@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from assay.api.modeldeployment import ModelDeploymentSpec
-from assay.app.replay import Refused, read_resource
-from assay.core.errors import AssayError, InvalidSpec
+from assay.app.given import read_resource, refusing
+from assay.core.errors import InvalidSpec
 from assay.core.prospects import TIMES, UNLUCKY, Prospect, Traffic, prospect
 
 
@@ -41,7 +41,7 @@ def plan(spec: Path, rate: float, baselines: Sequence[str], dispersion: float | 
     assay plan --spec modeldeployment.yaml --rate 100 --baseline 0.01
     assay plan --spec modeldeployment.yaml --rate 100 --baseline errors=0.01 --baseline accuracy=0.2
     """
-    try:
+    with refusing():
         if not math.isfinite(rate):
             raise InvalidSpec(f"--rate {rate:g}: must be a finite number above 0.")
         if dispersion is not None and not math.isfinite(dispersion):
@@ -52,12 +52,10 @@ def plan(spec: Path, rate: float, baselines: Sequence[str], dispersion: float | 
             _prospect(judge, name, Traffic(rate, value, divisor))
             for name, value in _baselines(judge, baselines).items()
         ]
-    except AssayError as error:
-        raise Refused(str(error)) from error
-    if output == "json":
-        click.echo(json.dumps({"checks": [_json(one) for one in found]}))
-    else:
-        _print(found)
+        if output == "json":
+            click.echo(json.dumps({"checks": [_json(one) for one in found]}))
+        else:
+            _print(found)
 
 
 def _baselines(spec: ModelDeploymentSpec, given: Sequence[str]) -> dict[str, float]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
@@ -23,20 +22,14 @@ from assay.adapters import recording
 from assay.adapters.prometheus import PrometheusMetrics
 from assay.api.base import Manifest
 from assay.api.modeldeployment import CheckStatus, ModelDeployment, ModelDeploymentSpec
-from assay.app.reconcile import validated
-from assay.core.errors import AssayError, InvalidSpec
+from assay.app.given import read_resource, refusing
+from assay.core.errors import InvalidSpec
 from assay.core.evidence import Arms
 from assay.core.replay import Decision, Judged, Recording
 from assay.core.replay import replay as looks_of
 
 FEW = 20  # runs that are shown one by one
 CHUNK = 8  # runs that a process is given at once
-
-
-class Refused(click.ClickException):
-    """What was given cannot be judged."""
-
-    exit_code = 2
 
 
 @click.command
@@ -77,7 +70,7 @@ def replay(
     assay replay --spec modeldeployment.yaml --samples looks.csv --output json | jq '.runs[].decision'
     assay replay --spec modeldeployment.yaml --prometheus http://127.0.0.1:9090 --start 2026-11-21T11:00:00Z --end 2026-11-21T12:00:00Z
     """
-    try:
+    with refusing():
         resource = read_resource(spec)
         if (samples is None) == (past["prometheus"] is None):
             raise InvalidSpec("Give exactly one of --samples and --prometheus.")
@@ -88,10 +81,6 @@ def replay(
             tapes = {name: Tape(one, every=interval or 0.0) for name, one in named.items()}
         with judged(resource.spec, tapes, workers) as runs:
             {"json": write_json, "html": write_html, "table": write_table}[output](runs)
-    except AssayError as error:
-        raise Refused(str(error)) from error
-    except OSError as error:
-        raise Refused(f"Could not write: {error.strerror}.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,26 +123,6 @@ def _moment(name: str, text: str | None) -> float:
     if given.tzinfo is None:
         raise InvalidSpec(f"--{name} is {text!r}: must say its time zone, as 2026-11-21T11:00:00Z does.")
     return given.timestamp()
-
-
-def read_resource(path: Path) -> ModelDeployment:
-    """Return the ModelDeployment in a file of YAML documents.
-
-    Raises:
-        InvalidSpec: There is none, or more than one, or the operator would refuse it.
-    """
-    try:
-        documents = [one for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if one is not None]
-    except OSError as error:
-        raise InvalidSpec(f"{path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, RecursionError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise InvalidSpec(f"{path} is no YAML file: {' '.join(str(error).split())}.") from error
-    found: list[Manifest] = [one for one in documents if isinstance(one, dict) and one.get("kind") == "ModelDeployment"]
-    if len(found) != 1:
-        raise InvalidSpec(
-            f"{path} holds {len(found) or 'no'} ModelDeployments, where one is needed to say what is judged."
-        )
-    return validated(ModelDeployment, {**found[0], "status": {}})
 
 
 @contextmanager

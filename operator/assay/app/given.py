@@ -1,0 +1,50 @@
+"""What did somebody give to a command that judges offline, and how is it told that it cannot be judged?"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import yaml
+
+from assay.api.base import Manifest
+from assay.api.modeldeployment import ModelDeployment
+from assay.app.reconcile import validated
+from assay.core.errors import AssayError, InvalidSpec
+
+
+class Refused(click.ClickException):
+    """What was given cannot be judged."""
+
+    exit_code = 2
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn what cannot be judged, or cannot be written, into one sentence and exit code 2."""
+    try:
+        yield
+    except AssayError as error:
+        raise Refused(str(error)) from error
+    except OSError as error:
+        raise Refused(f"Could not write: {error.strerror}.") from error
+
+
+def read_resource(path: Path) -> ModelDeployment:
+    """Return the ModelDeployment in a file of YAML documents.
+
+    Raises:
+        InvalidSpec: There is none, or more than one, or the operator would refuse it.
+    """
+    try:
+        documents = [one for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if one is not None]
+    except OSError as error:
+        raise InvalidSpec(f"{path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, RecursionError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InvalidSpec(f"{path} is no YAML file: {' '.join(str(error).split())}.") from error
+    found: list[Manifest] = [one for one in documents if isinstance(one, dict) and one.get("kind") == "ModelDeployment"]
+    if len(found) != 1:
+        raise InvalidSpec(
+            f"{path} holds {len(found) or 'no'} ModelDeployments, where one is needed to say what is judged."
+        )
+    return validated(ModelDeployment, {**found[0], "status": {}})
