@@ -6,7 +6,7 @@ import json
 import platform
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import click
 
@@ -15,9 +15,22 @@ from assay.app import logs
 from assay.app.settings import PREFIX, Settings
 from assay.core.errors import AssayError
 
-LAZY = {"plan": "assay.app.plan", "replay": "assay.app.replay", "sandbox": "assay.sandbox.cli"}
-EXTRAS = {"plan": "tools", "replay": "tools", "sandbox": "sandbox"}
-"""Commands that the operator's image does without, and so without their packages, and the extras that bring these."""
+
+class Late(NamedTuple):
+    """A command that is loaded when it is asked for: the operator's image does without its packages."""
+
+    module: str
+    extra: str
+    """What to install for it."""
+    summary: str
+    """What `assay --help` says, which need not load it."""
+
+
+LATE = {
+    "plan": Late("assay.app.plan", "tools", "Say how long a rollout needs, and which harm it will not find."),
+    "replay": Late("assay.app.replay", "tools", "Judge recorded counters exactly as the operator would."),
+    "sandbox": Late("assay.sandbox.cli", "sandbox", "Start a whole Kubernetes on this machine, with Prometheus."),
+}
 
 
 class _Lazy(click.Group):
@@ -25,18 +38,27 @@ class _Lazy(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
-        return sorted([*super().list_commands(ctx), *LAZY])
+        return sorted([*super().list_commands(ctx), *LATE])
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with a line about each, without loading those that are late."""
+        rows = []
+        for name in self.list_commands(ctx):
+            known = super().get_command(ctx, name)
+            rows.append((name, LATE[name].summary if known is None else known.get_short_help_str(formatter.width)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command; a stand-in that says what is missing where one cannot be loaded."""
-        if cmd_name not in LAZY:
+        if cmd_name not in LATE:
             return super().get_command(ctx, cmd_name)
         try:
-            command = getattr(importlib.import_module(LAZY[cmd_name]), cmd_name)
+            command = getattr(importlib.import_module(LATE[cmd_name].module), cmd_name)
         except ModuleNotFoundError as error:
-            return _missing(cmd_name, error.name or LAZY[cmd_name])
+            return _missing(cmd_name, error.name or LATE[cmd_name].module)
         if not isinstance(command, click.Command):
-            raise TypeError(f"{LAZY[cmd_name]}.{cmd_name} is no command")
+            raise TypeError(f"{LATE[cmd_name].module}.{cmd_name} is no command")
         return command
 
 
@@ -46,14 +68,14 @@ def _missing(name: str, module: str) -> click.Command:
     def explain(**_: object) -> None:
         raise click.ClickException(
             f"`assay {name}` needs the Python module {module!r}, which is not installed."
-            f" Install the extra: pip install 'assay-operator[{EXTRAS[name]}]'."
+            f" Install the extra: pip install 'assay-operator[{LATE[name].extra}]'."
         )
 
     return click.Command(
         name,
         callback=explain,
         params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
-        help=f"Needs the extra '{EXTRAS[name]}', which is not installed.",
+        help=f"Needs the extra '{LATE[name].extra}', which is not installed.",
         context_settings={"ignore_unknown_options": True},
     )
 
