@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from assay.adapters import past as past_of
 from assay.adapters import recording
 from assay.adapters.prometheus import PrometheusMetrics
 from assay.api.base import Manifest
@@ -103,7 +104,7 @@ def _past(resource: ModelDeployment, past: Mapping[str, str | None], interval: f
     arms = Arms(named[0], named[1]) if named[0] and named[1] else None
     metrics = PrometheusMetrics(past["prometheus"] or "")
     try:
-        counters, before = recording.from_prometheus(metrics, resource, (start, end), arms)
+        counters, before = past_of.read(metrics, resource, (start, end), arms)
     finally:
         metrics.close()
     return Tape(counters, before, interval or float(resource.spec.analysis.interval_seconds))
