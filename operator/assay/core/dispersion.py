@@ -1,7 +1,7 @@
 """How did requests to the stable revision fail in the hour before the rollout: one by one, or together?"""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -13,6 +13,8 @@ from assay.core.hypotheses import Trial
 from assay.stats.dispersion import HOPELESS, Pair, dispersion, effective, factor
 from assay.stats.proportion import Look
 
+Strata: TypeAlias = Mapping[tuple[float, float], list[Pair]]
+"""(begin, end) of a half minute -> what each pod counted in it."""
 HourBefore: TypeAlias = Callable[[], Readings | Missing]
 """Reads what the counters of a check said in the hour before the rollout."""
 
@@ -31,28 +33,29 @@ def with_dispersion(status: CheckStatus, before: HourBefore, trial: Trial) -> tu
     if status.dispersion or status.totals:
         return status, ""
     readings, given = before(), trial.analysis.dispersion
+    pods = {} if isinstance(readings, Missing) else strata(readings)
+    seen = sums(pods)
     if given:
-        seen = [] if isinstance(readings, Missing) else sums(readings)
         return status.model_copy(update={"dispersion": float(given), "before": seen}), ""
     if isinstance(readings, Missing):
         return status, f"the hour before could not be read: {readings.reason}"
-    measured = dispersion(strata(readings))
+    measured = dispersion(list(pods.values()))
     if measured is not None and measured > HOPELESS:
         told = f"pods of the stable revision differed {measured:.0f} times more than chance in the hour before"
         return status, f"{told}, so that requests are no evidence: count users or sessions, or set analysis.dispersion"
-    return status.model_copy(update={"dispersion": factor(measured), "before": sums(readings)}), ""
+    return status.model_copy(update={"dispersion": factor(measured), "before": seen}), ""
 
 
-def sums(readings: Readings) -> list[int]:
+def sums(pods: Strata) -> list[int]:
     """Return [bad, total, seconds] of the stable revision; what a pod counted across a restart is left out."""
-    times = [one.time for target in readings.values() for one in target]
-    grown = [pair for stratum in strata(readings) for pair in stratum]
+    grown = [pair for stratum in pods.values() for pair in stratum]
     if not grown:
         return []
-    return [sum(bad for bad, _ in grown), sum(total for _, total in grown), round(max(times) - min(times))]
+    seconds = max(end for _, end in pods) - min(begin for begin, _ in pods)
+    return [sum(bad for bad, _ in grown), sum(total for _, total in grown), round(seconds)]
 
 
-def strata(readings: Readings) -> list[list[Pair]]:
+def strata(readings: Readings) -> Strata:
     """Return (bad, total) of the stable revision for each half minute and each pod that was there throughout.
 
     A pod whose counters fell in between tells nothing of that half minute.
@@ -63,7 +66,7 @@ def strata(readings: Readings) -> list[list[Pair]]:
             bad, total = (new - old for new, old in zip(after.stable, before.stable, strict=True))
             if 0 <= bad <= total:
                 found[before.time, after.time].append((bad, total))
-    return list(found.values())
+    return found
 
 
 def weighed(old: Sequence[int], new: Sequence[int], divisor: float) -> Look:
