@@ -134,8 +134,7 @@ class Fleet:
 
     def serving(self) -> bool:
         """Return whether every ModelDeployment has reached a revision that serves."""
-        begun = sum(stage not in ("", "Initialising") for stage in self.stages.values())
-        return begun == len(self.traffic)
+        return not self.waiting()
 
     def waiting(self) -> dict[str, str]:
         """Return those that do not serve yet, with their stages."""
