@@ -1,5 +1,7 @@
 """When is a step of the canary over, and what comes next?"""
 
+from collections.abc import Sequence
+
 from assay.api.base import Verdict
 from assay.api.modeldeployment import CheckStatus, Gate, ModelDeploymentSpec, ModelDeploymentStatus, NoDataPolicy
 from assay.api.strategy import Step
@@ -32,7 +34,7 @@ def is_last(spec: ModelDeploymentSpec, index: int) -> bool:
     return index >= len(steps(spec)) - 1
 
 
-def worst(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> CheckStatus | None:
+def worst(spec: ModelDeploymentSpec, found: Sequence[CheckStatus]) -> CheckStatus | None:
     """Return the required check with the worst verdict; the first of equals."""
     required = {check.name for check in spec.analysis.checks if check.required}
     return min((one for one in found if one.name in required), key=lambda one: ORDER.index(one.verdict), default=None)
@@ -76,7 +78,7 @@ def obstacle(world: World, status: ModelDeploymentStatus) -> str:
     return unpassed(spec, status.checks) if is_last(spec, index) else ungated(spec, status.checks)
 
 
-def failure(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> tuple[str, str] | None:
+def failure(spec: ModelDeploymentSpec, found: Sequence[CheckStatus]) -> tuple[str, str] | None:
     """Return which required check failed, and a sentence about it."""
     least = worst(spec, found)
     if least is None or least.verdict is not Verdict.FAIL:
@@ -84,7 +86,7 @@ def failure(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> tuple[str, s
     return least.name, f"Check {least.name} failed: {least.reason}"
 
 
-def ignorance(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> tuple[str, str] | None:
+def ignorance(spec: ModelDeploymentSpec, found: Sequence[CheckStatus]) -> tuple[str, str] | None:
     """Return which required check has no data where that alone rolls back, and a sentence about it."""
     least = worst(spec, found)
     if least is None or least.verdict is not Verdict.NO_DATA or spec.analysis.on_no_data is not NoDataPolicy.ROLLBACK:
@@ -92,7 +94,7 @@ def ignorance(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> tuple[str,
     return least.name, f"Check {least.name} has no data, and onNoData is Rollback: {least.reason}"
 
 
-def unpassed(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> str:
+def unpassed(spec: ModelDeploymentSpec, found: Sequence[CheckStatus]) -> str:
     """Return which check keeps the candidate from promotion."""
     least = worst(spec, found)
     if least is None:
@@ -102,7 +104,7 @@ def unpassed(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> str:
     return ungated(spec, found)
 
 
-def ungated(spec: ModelDeploymentSpec, found: list[CheckStatus]) -> str:
+def ungated(spec: ModelDeploymentSpec, found: Sequence[CheckStatus]) -> str:
     """Return which check keeps the candidate from the next weight, and from promotion even where all passed."""
     gate = spec.analysis.gate
     required = {check.name for check in spec.analysis.checks if check.required}

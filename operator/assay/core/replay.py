@@ -27,7 +27,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Recording: TypeAlias = Mapping[str, Events]
 """Name of a check -> its recorded series, of which each has the labels `assay_revision` (an arm's name) and `pod`."""
 
-
 Target: TypeAlias = tuple[str, ...]
 """What was scraped at once: pod, instance and job."""
 
@@ -109,7 +108,6 @@ def _trial(spec: ModelDeploymentSpec, begin: float, request: float, time: float)
 
 
 def _decided(spec: ModelDeploymentSpec, trial: Trial, time: float, state: Sequence[CheckStatus]) -> Judged:
-    state = list(state)
     shares = tuple((checks.harm_score(one) * trial.alpha, checks.safety_share(one, trial.beta)) for one in state)
     failure = canary.failure(spec, state) or canary.ignorance(spec, state)
     held = canary.unpassed(spec, state)
