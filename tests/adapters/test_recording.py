@@ -210,6 +210,9 @@ def test_a_row_that_is_missing_is_a_scrape_that_was_lost(  # noqa: PLR0913, PLR0
     totals = holed.checks[0].totals
     assert totals[1] / totals[0] == pytest.approx(0.03)
     assert totals[3] / totals[2] == pytest.approx(0.01)
+    looks = holed.time / 30
+    assert totals[0] <= 300 * looks, "nothing is counted twice"
+    assert totals[2] <= 2700 * looks
 
 
 def test_good_and_total_that_were_never_read_at_once_are_refused(tmp_path: Path) -> None:

@@ -38,6 +38,14 @@ def test_the_number_of_looks_is_right_to_a_half(candidate: object, kind: str) ->
     assert said[len(looks) - 1] is None, "what is decided is not foretold"
 
 
+def test_counts_that_are_divided_take_as_many_more_looks() -> None:
+    looks = judge(recorded(lambda _: 3.0, lambda _: 27.0), analysis__dispersion="2")
+
+    about, left = foretold(looks[10]), len(looks) - 11
+    assert about is not None
+    assert left / 1.6 <= about[0] <= left * 1.6
+
+
 def test_where_nothing_fails_nothing_is_foretold() -> None:
     looks = judge(recorded(lambda _: 0.0, lambda _: 0.0, looks=10))
 

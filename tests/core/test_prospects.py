@@ -107,6 +107,17 @@ def test_a_rollout_says_when_its_evidence_will_not_come_in_time(
     assert cluster.condition("Underpowered").status == "False", "nothing is on trial any more"
 
 
+def test_requests_that_fail_together_make_a_rollout_underpowered_that_was_not() -> None:
+    found = []
+    for dispersion in ("1", "15"):
+        cluster = Cluster(a_spec("1")).settle()
+        cluster.apply(a_spec("2", analysis__deadlineSeconds=400, analysis__dispersion=dispersion))
+        cluster.run(2000, until=lambda it: bool(it.state().checks and it.state().checks[0].totals))
+        found.append(cluster.condition("Underpowered").status)
+
+    assert found == ["False", "True"]
+
+
 def test_without_an_hour_before_nothing_is_foretold() -> None:
     cluster = Cluster(a_spec("1"), clusters=0).settle()
     cluster.apply(a_spec("2", analysis__deadlineSeconds=40, analysis__dispersion="1"))

@@ -23,7 +23,9 @@ ONE_STEP: dict[str, Any] = {"strategy__canary__steps": [{"weight": 20, "minSecon
 
 
 def spec_of(**changes: Any) -> ModelDeploymentSpec:
-    return ModelDeployment.model_validate({"metadata": {"name": "flights"}, "spec": a_spec(**ONE_STEP, **changes)}).spec
+    return ModelDeployment.model_validate(
+        {"metadata": {"name": "flights"}, "spec": a_spec(**{**ONE_STEP, **changes})}
+    ).spec
 
 
 class Recorder(Cluster):
