@@ -46,6 +46,21 @@ def test_no_request_is_lost_when_a_revision_comes_takes_over_and_the_old_one_goe
     assert lost(counts) == {}
 
 
+def test_no_request_is_lost_when_the_weight_comes_before_the_replica(rig: Rig) -> None:
+    rig.model(B)
+    rig.start({A: 0, B: 100})
+    with rig.load() as counts:
+        rig.ask_for({A: 50, B: 50}, wait=False)
+        so_far = counts[200, B]
+        until(lambda: counts[200, B] > so_far + 1000, "the present routes go on")
+        assert rig.acks.written[-1] == 1
+        rig.model(A)
+        rig.publish()
+        until(lambda: counts[200, A] > 200, "the newcomer has its weight")
+    assert lost(counts) == {}
+    until(lambda: rig.acks.written[-1] == 2, "the weight is acknowledged")
+
+
 def test_a_revision_is_let_go_only_when_its_slow_requests_are_answered(rig: Rig) -> None:
     old = rig.model(B)
     rig.model(A)

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from assay.core.split import Backend, Split
 from assay.router.admin import Admin, Running
 from assay.router.converge import SETTLE, Convergence
+from assay.router.envoy import weighted
 from assay.router.layout import Endpoint, Layout
 from router.rig import A, B, C
 
@@ -138,7 +139,11 @@ class Router(RuleBasedStateMachine):
         self.convergence = Convergence(self.layout, self.envoy, clock=lambda: self.now)
 
     def step(self) -> str:
+        served = weighted(json.loads(self.layout.routes.read_text()))
+        present = {name.split("|")[1] for name, replicas in self.envoy.clusters.items() if replicas}
         missing = self.convergence.step(self.split, self.replicas)
+        newcomers = weighted(json.loads(self.layout.routes.read_text())) - served
+        assert newcomers <= present or not served, "nobody's first weight comes before its first replica"
         if not missing:
             self.what_is_acknowledged_is_true()
         return missing

@@ -5,7 +5,7 @@ import time
 
 import aiohttp
 
-from router.rig import A, B, C, Rig
+from router.rig import A, B, C, Rig, until
 
 
 def test_the_response_names_the_revision_that_answered_whatever_the_model_says(rig: Rig) -> None:
@@ -59,9 +59,9 @@ def test_callers_cannot_steer_envoy_by_its_internal_headers(rig: Rig) -> None:
 
 
 def test_a_revision_without_replicas_answers_503_and_never_another_one(rig: Rig) -> None:
-    rig.model(B)
-    rig.start({B: 100})
-    rig.ask_for({A: 50, B: 50}, wait=False, stickyHeader="x-user-id")
+    rig.model(A), rig.model(B)
+    rig.start({A: 50, B: 50}, stickyHeader="x-user-id")
+    rig.publish(rig.models[1:])
     seen: set[tuple[int, str | None]] = set()
     while not {(503, None), (200, B)} <= seen:
         answers = rig.post_many([{"x-user-id": str(number)} for number in range(50)])
@@ -69,6 +69,9 @@ def test_a_revision_without_replicas_answers_503_and_never_another_one(rig: Rig)
         assert seen <= {(503, None), (200, B)}
     text = next(answer.text for answer in answers if answer.status == 503)
     assert text == "No replica of split|aaaaaaaa is ready; the request is not given to another revision.\n"
+    rig.ask_for({A: 60, B: 40}, wait=False, stickyHeader="x-user-id")
+    moved = '"name":"split|aaaaaaaa","weight":60'
+    until(lambda: moved in rig.layout.routes.read_text(), "a revision that has weight already waits for nobody")
     assert rig.acks.written[-1] == 1, "weight without a replica is not acknowledged"
 
 

@@ -2,7 +2,8 @@
 
 Order is everything. Endpoints and clusters are written first; routes only when Envoy says that all their clusters are
 warm; a revision that the split no longer lists keeps its cluster until Envoy runs the new routes and the revision has
-answered its last request. Each step looks at Envoy afresh, so that an agent or an Envoy that restarts goes on where it was.
+answered its last request. A revision gets its first weight when Envoy has a replica of it, and not before: until then the
+routes stay as they are. A revision that has weight already waits for nobody. Each step looks at Envoy afresh, so that an agent or an Envoy that restarts goes on where it was.
 """
 
 import json
@@ -59,6 +60,9 @@ class Convergence:
         cold = [revision for revision in live if not _warm(running, revision)]
         if cold:
             return f"Envoy has not yet taken the clusters of {', '.join(cold)}"
+        absent = self._newcomers(split) - {revision for revision in live if running.replicas[_shared(revision)]}
+        if absent:
+            return f"{', '.join(sorted(absent))} gets its first weight when Envoy has a ready replica of it"
         routes = envoy.routes(split)
         _swap(self._layout.routes, routes)
         if running.routes != routes["version_info"]:
@@ -73,6 +77,11 @@ class Convergence:
         """Return the revisions that have a cluster, from the file: the agent's memory may be younger than Envoy's."""
         content = _read(self._layout.clusters) or {"resources": []}
         return {cluster["eds_cluster_config"]["service_name"] for cluster in content["resources"]}
+
+    def _newcomers(self, split: Split) -> set[str]:
+        """Return the revisions to which the split gives weight and the routes on file none; nobody where those serve nobody."""
+        served = envoy.weighted(_read(self._layout.routes))
+        return {backend.revision for backend in split.backends if backend.weight} - served if served else set()
 
     def _write_endpoints(self, revisions: list[str], replicas: Replicas) -> None:
         for revision in revisions:
@@ -102,12 +111,16 @@ def _warm(running: Running, revision: str) -> bool:
     return all(cluster_name(via, revision) in running.replicas for via in Via)
 
 
+def _shared(revision: str) -> str:
+    return cluster_name(Via.SPLIT, revision)
+
+
 def _missing_replicas(split: Split, replicas: Replicas, running: Running) -> str:
     for backend in split.backends:
         wanted = frozenset(replicas.get(backend.revision, ()))
         if backend.weight and not wanted:
             return f"revision {backend.revision} has weight {backend.weight} but no ready replica"
-        if running.replicas[cluster_name(Via.SPLIT, backend.revision)] != wanted:
+        if running.replicas[_shared(backend.revision)] != wanted:
             return f"Envoy has not yet taken the replicas of {backend.revision}"
     return ""
 

@@ -196,6 +196,14 @@ def _by_weight(split: Split) -> Json:
     return {"match": match, "route": action, "response_headers_to_add": _answered_by()}
 
 
+def weighted(file: Json | None) -> set[str]:
+    """Return the revisions to which an RDS file (None: there is none) gives weight."""
+    hosts = [host for table in (file or {"resources": []})["resources"] for host in table["virtual_hosts"]]
+    actions = [route.get("route", {}) for host in hosts for route in host["routes"]]
+    shares = [share for action in actions for share in action.get("weighted_clusters", {"clusters": []})["clusters"]]
+    return {share["name"].partition("|")[2] for share in shares}
+
+
 def _salted(header: str, salt: str) -> Json:
     """Hash the salt before the user's id, or every rollout would choose the same users. Absent header: no hash, random."""
     escaped = salt.replace("\\", "\\\\")
