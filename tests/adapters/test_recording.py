@@ -38,11 +38,11 @@ def test_series_come_with_their_revision_and_their_instance_and_good_with_bad_ma
 
     events = recording.read(path, CHECKS)["1"]["errors"]
 
-    assert [(one.labels["assay_revision"], one.labels["pod"], one.samples) for one in events.bad] == [
+    assert [(one.labels["assay_revision"], one.labels["pod"], one.samples) for one in events.series[0]] == [
         ("stable", "a", ((7.0, 10.0),)),
         ("candidate", "b", ((7.0, 2.0),)),
     ]
-    assert [one.samples for one in events.total] == [((7.0, 100.0),), ((7.0, 8.0),)]
+    assert [one.samples for one in events.series[1]] == [((7.0, 100.0),), ((7.0, 8.0),)]
 
 
 def test_runs_keep_the_order_in_which_they_are_met_and_may_be_interleaved(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_runs_keep_the_order_in_which_they_are_met_and_may_be_interleaved(tmp_pa
     found = recording.read(path, CHECKS)
 
     assert list(found) == ["b", "a"]
-    assert found["a"]["errors"].bad[0].samples == ((0.0, 5.0), (1.0, 5.0))
+    assert found["a"]["errors"].series[0][0].samples == ((0.0, 5.0), (1.0, 5.0))
 
 
 @pytest.mark.parametrize(
@@ -142,8 +142,8 @@ def test_of_a_histogram_the_bucket_nearest_to_the_wanted_bound_parts_quick_from_
 
     events = recording.read(written(tmp_path, *rows), SLOW)["1"]["slow"]
 
-    assert [one.samples for one in events.bad] == [((0.0, 30.0), (1.0, 60.0))] * 2
-    assert [one.samples for one in events.total] == [((0.0, 100.0), (1.0, 200.0))] * 2
+    assert [one.samples for one in events.series[0]] == [((0.0, 30.0), (1.0, 60.0))] * 2
+    assert [one.samples for one in events.series[1]] == [((0.0, 100.0), (1.0, 200.0))] * 2
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_a_known_pod_counts_the_difference() -> None:
     total = series("p", ARMS.stable, (20, 150)), series("p", ARMS.candidate, (20, 30))
     bad = series("p", ARMS.stable, (20, 2)), series("p", ARMS.candidate, (20, 3))
 
-    found = counted(Events(bad, total), known)
+    found = counted(Events.proportion(bad, total), known)
 
     assert found.look == Look(candidate_total=20, candidate_bad=3, stable_total=50, stable_bad=1)
 
@@ -52,13 +52,13 @@ def test_a_known_pod_counts_the_difference() -> None:
 def test_a_class_that_a_known_pod_had_not_counted_yet_begins_at_zero() -> None:
     known = (state("p", 10, (0, 100), (0, 0)),)
 
-    found = counted(Events((series("p", ARMS.candidate, (20, 4)),), (series("p", ARMS.candidate, (20, 9)), series("p", ARMS.stable, (20, 100)))), known)  # fmt: skip
+    found = counted(Events.proportion((series("p", ARMS.candidate, (20, 4)),), (series("p", ARMS.candidate, (20, 9)), series("p", ARMS.stable, (20, 100)))), known)  # fmt: skip
 
     assert found.look == Look(candidate_total=9, candidate_bad=4, stable_total=0, stable_bad=0)
 
 
 def test_a_pod_that_is_not_known_is_only_baselined() -> None:
-    found = counted(Events((), (series("new", ARMS.candidate, (20, 500)),)))
+    found = counted(Events.proportion((), (series("new", ARMS.candidate, (20, 500)),)))
 
     assert found.look == Look(0, 0, 0, 0)
     assert [one.pod for one in found.counters] == ["new"]
@@ -68,7 +68,7 @@ def test_after_a_reset_all_that_the_pod_counted_since_is_new() -> None:
     known = (state("p", 10, (0, 100), (0, 100)),)
     total = series("p", ARMS.stable, (10, 100), (20, 7)), series("p", ARMS.candidate, (10, 100), (20, 130))
 
-    found = counted(Events((), total), known)
+    found = counted(Events.proportion((), total), known)
 
     # The candidate's counter did not fall, but a pod's counters begin anew together.
     assert found.look == Look(candidate_total=130, candidate_bad=0, stable_total=7, stable_bad=0)
@@ -79,7 +79,7 @@ def test_a_part_that_grew_by_more_than_the_whole_betrays_a_reset() -> None:
 
     total = (series("p", ARMS.stable, (10, 100), (20, 110)),)
 
-    found = counted(Events((series("p", ARMS.stable, (20, 90)),), total), known)
+    found = counted(Events.proportion((series("p", ARMS.stable, (20, 90)),), total), known)
 
     assert found.look == Look(candidate_total=0, candidate_bad=0, stable_total=110, stable_bad=90)
 
@@ -88,9 +88,9 @@ def test_two_targets_of_one_pod_that_are_scraped_apart_are_no_resets() -> None:
     main, side = "10.0.0.1:8080", "10.0.0.1:9090"
     first = (target(main, (10, 1000)), target(side, (10.5, 50)))
     second = (target(main, (10, 1000), (20, 1010)), target(side, (10.5, 50), (20.5, 58)))
-    known = counted(Events((), first)).counters
+    known = counted(Events.proportion((), first)).counters
 
-    found = counted(Events((), second), known)
+    found = counted(Events.proportion((), second), known)
 
     assert found.look.stable_total == 18
     assert [len(one.target) for one in found.counters] == [8, 8]
@@ -98,29 +98,33 @@ def test_two_targets_of_one_pod_that_are_scraped_apart_are_no_resets() -> None:
 
 def test_a_series_that_ends_is_no_reset_and_counts_nothing() -> None:
     ending, going = code("2", (10, 1000)), code("3", (10, 14), (20, 23))
-    known = counted(Events((), (code("2", (10, 1000)), code("3", (10, 14))))).counters
+    known = counted(Events.proportion((), (code("2", (10, 1000)), code("3", (10, 14))))).counters
 
-    found = counted(Events((), (ending, going)), known)
+    found = counted(Events.proportion((), (ending, going)), known)
 
     assert found.look.stable_total == 9
-    assert counted(Events((), (code("3", (30, 25)),)), found.counters).look.stable_total == 2
+    assert counted(Events.proportion((), (code("3", (30, 25)),)), found.counters).look.stable_total == 2
 
 
 def test_a_series_that_ended_and_comes_back_goes_on_where_it_was_and_one_that_came_back_lower_began_anew() -> None:
-    known = counted(Events((), (code("2", (10, 1000)), code("3", (10, 14))))).counters
+    known = counted(Events.proportion((), (code("2", (10, 1000)), code("3", (10, 14))))).counters
 
-    back = counted(Events((), (code("2", (10, 1000), (30, 1004)), code("3", (10, 14), (20, 14), (30, 14)))), known)
-    lower = counted(Events((), (code("2", (10, 1000), (30, 4)), code("3", (10, 14), (20, 14), (30, 15)))), known)
+    back = counted(
+        Events.proportion((), (code("2", (10, 1000), (30, 1004)), code("3", (10, 14), (20, 14), (30, 14)))), known
+    )
+    lower = counted(
+        Events.proportion((), (code("2", (10, 1000), (30, 4)), code("3", (10, 14), (20, 14), (30, 15)))), known
+    )
 
     assert (back.look.stable_total, lower.look.stable_total) == (4, 5)
 
 
 def test_where_only_the_sums_of_the_last_look_are_known_what_looks_like_a_reset_is_a_baseline() -> None:
-    known = counted(Events((), (code("2", (10, 1000)), code("3", (10, 14))))).counters
+    known = counted(Events.proportion((), (code("2", (10, 1000)), code("3", (10, 14))))).counters
 
-    grown = counted(Events((), (code("2", (90, 1009)), code("3", (90, 14)), code("4", (90, 1)))), known)
-    ended = counted(Events((), (code("3", (90, 1020)),)), known)
-    fallen = counted(Events((), (code("2", (90, 100)), code("3", (90, 14), (100, 20)))), known)
+    grown = counted(Events.proportion((), (code("2", (90, 1009)), code("3", (90, 14)), code("4", (90, 1)))), known)
+    ended = counted(Events.proportion((), (code("3", (90, 1020)),)), known)
+    fallen = counted(Events.proportion((), (code("2", (90, 100)), code("3", (90, 14), (100, 20)))), known)
 
     assert [one.look.stable_total for one in (grown, ended, fallen)] == [10, 0, 6]
 
@@ -128,7 +132,7 @@ def test_where_only_the_sums_of_the_last_look_are_known_what_looks_like_a_reset_
 def test_a_pod_without_newer_samples_tells_nothing_and_stays_known() -> None:
     known = (state("p", 20, (0, 100), (0, 10)),)
 
-    found = counted(Events((), (series("p", ARMS.stable, (10, 50), (20, 100)),)), known)
+    found = counted(Events.proportion((), (series("p", ARMS.stable, (10, 50), (20, 100)),)), known)
 
     assert (found.look, found.fresh, found.counters) == (Look(0, 0, 0, 0), False, known)
 
@@ -137,7 +141,7 @@ def test_what_was_counted_before_the_floor_is_never_subtracted_from() -> None:
     known = (state("p", 20, (0, 100), (0, 10)),)
     total = (series("p", ARMS.stable, (25, 200), (35, 300), (45, 310)),)
 
-    found = counted(Events((), total), known, floor=30.0)
+    found = counted(Events.proportion((), total), known, floor=30.0)
 
     assert found.look.stable_total == 10
 
@@ -145,7 +149,7 @@ def test_what_was_counted_before_the_floor_is_never_subtracted_from() -> None:
 def test_bad_events_of_another_scrape_are_no_measurement() -> None:
     bad, total = (series("p", ARMS.stable, (21, 1)),), (series("p", ARMS.stable, (20, 10)),)
 
-    assert isinstance(evidence.read(Events(bad, total), ARMS), Missing)
+    assert isinstance(evidence.read(Events.proportion(bad, total), ARMS), Missing)
 
 
 def outcomes(*scrapes: tuple[float, int, int, int]) -> Events:
@@ -154,7 +158,7 @@ def outcomes(*scrapes: tuple[float, int, int, int]) -> Events:
         Series({"pod": "p", "assay_revision": ARMS.candidate, "outcome": name}, tuple((one[0], one[place]) for one in scrapes))
         for place, name in ((1, "correct"), (2, "wrong"), (3, "unlabelled"))
     )  # fmt: skip
-    return Events((wrong,), (correct, wrong), (unlabelled,))
+    return Events.proportion((wrong,), (correct, wrong), (unlabelled,))
 
 
 def test_predictions_without_a_label_are_counted_beside_the_look() -> None:
@@ -181,7 +185,7 @@ def test_a_reset_that_shows_in_the_unlabelled_alone_is_one_of_all_three_counters
 def test_a_pod_that_has_only_predictions_without_a_label_was_seen() -> None:
     only = Series({"pod": "p", "assay_revision": ARMS.candidate}, ((20, 7),))
 
-    found = counted(Events((), (), (only,)))
+    found = counted(Events.proportion((), (), (only,)))
 
     assert (found.candidate_seen, found.stable_seen) == (True, False)
 
@@ -189,22 +193,22 @@ def test_a_pod_that_has_only_predictions_without_a_label_was_seen() -> None:
 def test_more_bad_events_than_events_are_no_measurement() -> None:
     bad, total = (series("p", ARMS.stable, (20, 11)),), (series("p", ARMS.stable, (20, 10)),)
 
-    assert isinstance(evidence.read(Events(bad, total), ARMS), Missing)
+    assert isinstance(evidence.read(Events.proportion(bad, total), ARMS), Missing)
 
 
 @pytest.mark.parametrize(
     "labels", [{"pod": "p"}, {"assay_revision": ARMS.stable}, {"pod": "p", "assay_revision": "cccccccc"}]
 )
 def test_series_of_nobody_or_of_other_revisions_are_left_out(labels: dict[str, str]) -> None:
-    assert evidence.read(Events((), (Series(labels, ((20, 10),)),)), ARMS) == {}
+    assert evidence.read(Events.proportion((), (Series(labels, ((20, 10),)),)), ARMS) == {}
 
 
 def test_no_more_pods_are_remembered_than_status_holds_and_the_known_stay() -> None:
     total = tuple(series(f"pod-{index:03}", ARMS.stable, (20, 1)) for index in range(MOST_TARGETS + 50))
-    first = counted(Events((), total))
+    first = counted(Events.proportion((), total))
     again = tuple(replace(one, samples=((30, 2.0),)) for one in total)
 
-    second = counted(Events((), again), first.counters)
+    second = counted(Events.proportion((), again), first.counters)
 
     assert len(first.counters) == MOST_TARGETS
     assert second.look.stable_total == MOST_TARGETS
@@ -254,7 +258,7 @@ def _events(lives: list[list[Scrape]], until: float) -> Events:
                 if at <= until and numbers[index]:  # a counter has no series before its first increment
                     found[pod, kind, arm].append((at, float(numbers[index])))
     made = {key: series(f"pod-{key[0]}", key[2], *samples) for key, samples in found.items()}
-    return Events(
+    return Events.proportion(
         tuple(one for key, one in made.items() if key[1] == "bad"),
         tuple(one for key, one in made.items() if key[1] == "total"),
     )
@@ -316,3 +320,40 @@ def test_looking_more_often_counts_the_same(history: History) -> None:
 
     assert total == once.look.stable_total
     assert often == once.counters
+
+
+def buckets(pod: str, revision: str, *scrapes: tuple[float, int, int, int]) -> tuple[Series, ...]:
+    """Return events up to 0.1, up to 0.2 and all, at each scrape."""
+    return tuple(series(pod, revision, *((scrape[0], scrape[1 + kind]) for scrape in scrapes)) for kind in range(3))
+
+
+def histogram(*arms: tuple[Series, ...]) -> Events:
+    kinds = tuple(tuple(arm[kind] for arm in arms) for kind in range(3))
+    return Events(kinds, evidence.histogram_of((0.1, 0.2)), (0.1, 0.2))
+
+
+def test_a_histogram_is_counted_bucket_by_bucket_also_across_a_reset() -> None:
+    stable = buckets("p", ARMS.stable, (10, 5, 8, 10), (20, 50, 80, 100))
+    restarted = buckets("q", ARMS.candidate, (10, 5, 8, 10), (20, 6, 9, 11), (30, 1, 1, 4))
+    first = counted(histogram(stable, restarted))
+    assert first.events == (5, 90)
+    assert first.histogram.candidate == (2, 0, 3)  # 1 + 1 in the first bucket; of 1 + 4 events 2 + 0 up to 0.2
+    assert first.histogram.stable == (45, 27, 18)
+    again = counted(histogram(buckets("p", ARMS.stable, (90, 51, 83, 104)), restarted), first.counters)
+    assert again.histogram.stable == (1, 2, 1)
+    assert again.histogram.candidate == (0, 0, 0)
+
+
+def test_a_histogram_of_other_bounds_is_not_subtracted_from_the_last_one() -> None:
+    known = counted(histogram(buckets("p", ARMS.stable, (10, 5, 8, 10)))).counters
+    wider = Events(
+        (*histogram(buckets("p", ARMS.stable, (90, 9, 9, 20))).series, (series("p", ARMS.stable, (90, 20)),)),
+        evidence.histogram_of((0.1, 0.2, 0.4)),
+        (0.1, 0.2, 0.4),
+    )
+    assert not any(counted(wider, known).events)
+
+
+def test_a_histogram_that_counts_more_up_to_a_bound_than_up_to_the_next_is_refused() -> None:
+    found = evidence.read(histogram(buckets("p", ARMS.stable, (10, 9, 8, 10))), ARMS)
+    assert found == Missing("pod p counts more events up to 0.1 than events up to 0.2, of which they must be a part")

@@ -60,8 +60,8 @@ def test_slow_is_what_came_after_the_bound(bound: str) -> None:
 
     assert not isinstance(readings, Missing)
     (target,) = readings.values()
-    assert [one.stable for one in target] == [(10, 100), (20, 200)]
-    assert [one.candidate for one in target] == [(5, 10), (20, 30)]
+    assert [one.stable for one in target] == [(10, 100, 0), (20, 200, 0)]
+    assert [one.candidate for one in target] == [(5, 10, 0), (20, 30, 0)]
     counted = evidence.count([], readings, -1.0)
     assert (counted.look.candidate_total, counted.look.candidate_bad) == (20, 15)
 
@@ -80,4 +80,4 @@ def test_without_the_bucket_of_quick_answers_nothing_is_known_and_none_is_taken_
     assert nothing.reason == "pod r tells of all answers, but not of those up to the bound"
     assert not isinstance(something, Missing)
     ((reading,),) = something.values()
-    assert (reading.time, reading.candidate) == (0.0, (6, 10))
+    assert (reading.time, reading.candidate) == (0.0, (6, 10, 0))

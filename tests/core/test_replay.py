@@ -53,7 +53,11 @@ class Recorder(Cluster):
             for (pod, revision, code), samples in self.kept.items()
             if revision in names and samples
         ]
-        return {"errors": Events(tuple(one for code, one in series if code == "5"), tuple(one for _, one in series))}
+        return {
+            "errors": Events.proportion(
+                tuple(one for code, one in series if code == "5"), tuple(one for _, one in series)
+            )
+        }
 
 
 @pytest.mark.parametrize("restarts", [0, 1, 2])
@@ -101,7 +105,9 @@ def recorded(candidate: Callable[[int], float], stable: Callable[[int], float], 
             kinds[role, "bad"].append((30.0 * look, failed))
     series = {key: Series({METRIC_REVISION: key[0], "pod": key[0]}, tuple(pairs)) for key, pairs in kinds.items()}
     roles = ("candidate", "stable")
-    return {"errors": Events(tuple(series[r, "bad"] for r in roles), tuple(series[r, "total"] for r in roles))}
+    return {
+        "errors": Events.proportion(tuple(series[r, "bad"] for r in roles), tuple(series[r, "total"] for r in roles))
+    }
 
 
 PLAIN: dict[str, Any] = {"analysis__warmupSeconds": 0, "analysis__falseRollback": "0.05"}
@@ -121,14 +127,11 @@ def test_the_golden_trace_of_the_kernel_is_replayed_to_the_printed_digits() -> N
 
 
 def test_nothing_is_decided_on_nothing() -> None:
-    assert judge({"errors": Events((), ())}) == []
+    assert judge({"errors": Events.proportion((), ())}) == []
     empty = recorded(lambda _: 0, lambda _: 0, looks=10)
     only_stable = {
-        "errors": Events(
-            *(
-                tuple(one for one in kind if one.labels["pod"] == "stable")
-                for kind in (empty["errors"].bad, empty["errors"].total)
-            )
+        "errors": Events.proportion(
+            *(tuple(one for one in kind if one.labels["pod"] == "stable") for kind in empty["errors"].series[:2])
         )
     }
 
@@ -144,7 +147,8 @@ def test_without_a_candidate_there_is_no_data_which_rolls_back_where_the_spec_sa
 ) -> None:
     both = recorded(lambda _: 0, lambda _: 0, looks=looks)["errors"]
 
-    last = judge({"errors": Events(both.bad[1:], both.total[1:])}, analysis__onNoData="Rollback")[-1]
+    without = Events.proportion(*(kind[1:] for kind in both.series[:2]))
+    last = judge({"errors": without}, analysis__onNoData="Rollback")[-1]
 
     assert last.decision is decision
     assert last.check == ("errors" if decision is Decision.ROLLBACK else "")
@@ -162,12 +166,12 @@ def test_counters_that_begin_anew_fake_nothing() -> None:
             )
             for one in series
         )
-        for series in (whole.bad, whole.total)
+        for series in whole.series[:2]
     ]
 
     first, second = (
         [(one.time, one.decision, one.evidence, one.checks[0].totals) for one in judge({"errors": events})]
-        for events in (Events(*fallen), whole)
+        for events in (Events.proportion(*fallen), whole)
     )
     assert first == second
 
@@ -186,7 +190,7 @@ def test_what_was_recorded_before_the_candidate_came_tells_the_dispersion() -> N
     total = [Series({METRIC_REVISION: "stable", "pod": f"p{pod}"}, tuple(history)) for pod in range(3)]
     bads = [Series({METRIC_REVISION: "stable", "pod": f"p{pod}"}, tuple(bad)) for pod, bad in enumerate(pods)]
     mine = Series({METRIC_REVISION: "candidate", "pod": "c"}, tuple(candidate))
-    events = Events((*bads, Series(mine.labels, ((1200.0, 0.0), (1230.0, 9.0)))), (*total, mine))
+    events = Events.proportion((*bads, Series(mine.labels, ((1200.0, 0.0), (1230.0, 9.0)))), (*total, mine))
     spec = ModelDeployment.model_validate(
         {"metadata": {"name": "flights"}, "spec": a_spec(analysis__warmupSeconds=0)}
     ).spec

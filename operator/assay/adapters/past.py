@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from assay.adapters.prometheus import PrometheusMetrics
 from assay.api.checks import Check
@@ -50,15 +51,15 @@ def _of(checks: Sequence[Check], found: Found, arms: Arms, *, history: bool = Fa
         events = measures.events(check, found, history=history)
         if isinstance(events, Missing):
             raise InvalidSpec(events.reason)
-        bad, total, unlabelled = (
+        series = tuple(
             tuple(
                 Series({**one.labels, METRIC_REVISION: role}, one.samples)
                 for one in kind
                 if (role := names.get(one.labels.get(METRIC_REVISION, "")))
             )
-            for kind in (events.bad, events.total, events.unlabelled)
+            for kind in events.series
         )
-        recording[check.name] = Events(bad, total, unlabelled)
+        recording[check.name] = replace(events, series=series)
     return recording
 
 

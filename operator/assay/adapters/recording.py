@@ -218,7 +218,7 @@ def _recording(name: str, run: _Run, checks: Sequence[Check], buckets: Mapping[s
                 labels = {METRIC_REVISION: role, "pod": instance}
                 bad.append(Series(labels, tuple((time, one[0]) for time, one in times.items())))
                 total.append(Series(labels, tuple((time, one[1]) for time, one in times.items())))
-        found[check.name] = Events(tuple(bad), tuple(total))
+        found[check.name] = Events.proportion(tuple(bad), tuple(total))
     return found
 
 

@@ -13,6 +13,7 @@ from assay.api.rules import NamedList
 
 Place = Annotated[Integer, Field(ge=-(2**53), le=2**53)]
 Integers = Annotated[list[Count], Field(max_length=8)]
+Buckets = Annotated[list[Count], Field(max_length=200)]
 
 
 class Stage(StrEnum):
@@ -130,10 +131,10 @@ class CounterState(Model):
     """Digest of the labels instance and job, which tell the scrape targets of one pod apart; empty without them."""
     time: float
     """Time of the sample, in seconds since the epoch, by Prometheus' clock."""
-    stable: Integers
-    """[bad, total] of the stable revision."""
-    candidate: Integers
-    """[bad, total] of the candidate."""
+    stable: Buckets
+    """[bad, total] of the stable revision; of a histogram the events up to each bound, and all."""
+    candidate: Buckets
+    """The same of the candidate."""
     unlabelled: Integers = []
     """[stable, candidate] predictions without a label in time; empty where the check has no labels."""
     series: Count = 0

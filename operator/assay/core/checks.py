@@ -97,7 +97,7 @@ def _counted(check: Check, status: CheckStatus, counted: Counted, trial: Trial) 
     status = coverage.added(check, status, counted)
     kept = status if not counted.fresh else status.model_copy(update={"counters": list(counted.counters)})
     reason = _unmeasured(check, counted, trial)
-    if not reason and not status.counters and not any(counted.grown):
+    if not reason and not status.counters and not any(counted.events):
         return kept  # the first look of a step is what the next one subtracts
     reason = reason or _quiet(check, counted)
     if reason:
@@ -136,10 +136,10 @@ def _unmeasured(check: Check, counted: Counted, trial: Trial) -> str:
 
 def _quiet(check: Check, counted: Counted) -> str:
     """Return which revision had no event since the last look, or an empty string."""
-    candidate, stable = counted.unlabelled
-    if not counted.look.candidate_total + candidate:
+    candidate, stable = counted.events
+    if not candidate:
         return "no event of the candidate since the last look: it has no traffic, or too little for intervalSeconds"
-    if not counted.look.stable_total + stable and check.limit is None:
+    if not stable and check.limit is None:
         return (
             "no event of the stable revision since the last look: it has no traffic, or too little for intervalSeconds"
         )

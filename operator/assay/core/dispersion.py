@@ -63,7 +63,7 @@ def strata(readings: Readings) -> Strata:
     found: dict[tuple[float, float], list[Pair]] = defaultdict(list)
     for target in readings.values():
         for before, after in pairwise(target):
-            bad, total = (new - old for new, old in zip(after.stable, before.stable, strict=True))
+            bad, total, _ = (new - old for new, old in zip(after.stable, before.stable, strict=True))
             if 0 <= bad <= total:
                 found[before.time, after.time].append((bad, total))
     return found

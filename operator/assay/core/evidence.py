@@ -7,30 +7,59 @@ that cannot be trusted yields no number at all.
 """
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import numpy as np
+
 from assay.api.modeldeployment import CounterState
 from assay.core.decision import Missing, Series
 from assay.core.names import METRIC_REVISION
+from assay.stats.buckets import Histogram
 from assay.stats.proportion import Look
 
 MOST_TARGETS = 256  # counters that fit into status
+MOST_NUMBERS = 8_192  # the same, of histograms
 
 Pair: TypeAlias = tuple[int, int]
 """(bad, total)"""
-Numbers: TypeAlias = tuple[int, int, int, int, int, int]
-"""Stable's bad, total and unlabelled, the candidate's bad, total and unlabelled."""
+Numbers: TypeAlias = tuple[int, ...]
+"""Stable's number of each kind, then the candidate's."""
 Target: TypeAlias = tuple[str, str]
 """(pod, digest of the labels `instance` and `job`): series of one target are scraped at the same instant."""
 Place: TypeAlias = tuple[int, int]
 """(index into `Numbers`, number of the series)"""
 
-NOTHING: Numbers = (0, 0, 0, 0, 0, 0)
-BAD, TOTAL, UNLABELLED = 0, 1, 2  # places of stable's; the candidate's follow
-OF_CANDIDATE = 3
+BAD, TOTAL, UNLABELLED = 0, 1, 2  # places of a proportion's kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """What is counted of each revision."""
+
+    names: tuple[str, ...]
+    """As people are told of them."""
+    parts: tuple[tuple[int, int], ...]
+    """(part, whole): places of kinds of which one selects a part of what the other counts."""
+    events: tuple[int, ...]
+    """Places of those that together count all events."""
+
+    @property
+    def width(self) -> int:
+        """How many there are."""
+        return len(self.names)
+
+
+PROPORTION = Kinds(("bad events", "all events", "events without a label"), ((BAD, TOTAL),), (TOTAL, UNLABELLED))
+
+
+def histogram_of(bounds: Sequence[float]) -> Kinds:
+    """Return the kinds of a histogram with these finite bounds: events up to each of them, and all."""
+    names = (*(f"events up to {bound:g}" for bound in bounds), "all events")
+    return Kinds(names, tuple((place, place + 1) for place in range(len(bounds))), (len(bounds),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +74,16 @@ class Arms:
 class Events:
     """The series of one check."""
 
-    bad: tuple[Series, ...]
-    total: tuple[Series, ...]
-    unlabelled: tuple[Series, ...] = ()
-    """Predictions whose label did not come in time; no part of `total`."""
+    series: tuple[tuple[Series, ...], ...]
+    """Those of each kind."""
+    kinds: Kinds = PROPORTION
+    bounds: tuple[float, ...] = ()
+    """The finite bounds of a histogram."""
+
+    @staticmethod
+    def proportion(bad: tuple[Series, ...], total: tuple[Series, ...], unlabelled: tuple[Series, ...] = ()) -> "Events":
+        """Return bad events of all; `unlabelled` are predictions whose label did not come in time, no part of `total`."""
+        return Events((bad, total, unlabelled))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,33 +95,45 @@ class Reading:
     numbers: Numbers
     series: Mapping[Place, int] = field(default_factory=dict)
     """What the numbers are sums of."""
+    kinds: Kinds = PROPORTION
+    bounds: tuple[float, ...] = ()
+    """The finite bounds of a histogram."""
 
     @property
-    def stable(self) -> Pair:
+    def stable(self) -> Numbers:
         """Of the stable revision."""
-        return self.numbers[BAD], self.numbers[TOTAL]
+        return self.numbers[: self.kinds.width]
 
     @property
-    def candidate(self) -> Pair:
+    def candidate(self) -> Numbers:
         """Of the candidate."""
-        return self.numbers[OF_CANDIDATE + BAD], self.numbers[OF_CANDIDATE + TOTAL]
+        return self.numbers[self.kinds.width :]
 
-    def shows(self, arm: int) -> bool:
-        """Return whether it tells of any event of stable (0) or of the candidate (`OF_CANDIDATE`)."""
-        return self.numbers[arm + TOTAL] + self.numbers[arm + UNLABELLED] > 0
+    def shows(self, side: Numbers) -> bool:
+        """Return whether one side of it tells of any event."""
+        return any(side[place] > 0 for place in self.kinds.events)
+
+    def slower(self, place: int) -> "Reading":
+        """Return, of a histogram, the events beyond a bound as bad ones of all."""
+        pairs = [(side[-1] - side[place], side[-1], 0) for side in (self.stable, self.candidate)]
+        return Reading(self.time, (*pairs[0], *pairs[1]))
 
 
 Readings: TypeAlias = Mapping[Target, tuple[Reading, ...]]
-"""Target -> its readings, oldest first."""
+"""Target -> its readings, oldest first; all of the same kinds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
     """The outcome of a look: what to add, and what the next look subtracts."""
 
-    look: Look
-    unlabelled: tuple[int, int]
-    """Predictions of the candidate and of stable without a label in time; no part of the look."""
+    stable: Numbers
+    """What the stable revision counted, of each kind."""
+    candidate: Numbers
+    """What the candidate counted."""
+    kinds: Kinds
+    bounds: tuple[float, ...]
+    """The finite bounds of a histogram."""
     counters: tuple[CounterState, ...]
     fresh: bool
     """Whether any target told anything newer than the last look."""
@@ -96,9 +143,26 @@ class Counted:
     """The same of the candidate."""
 
     @property
-    def grown(self) -> tuple[int, int, int, int]:
+    def look(self) -> Look:
+        """A proportion as evidence."""
+        return Look(self.candidate[TOTAL], self.candidate[BAD], self.stable[TOTAL], self.stable[BAD])
+
+    @property
+    def histogram(self) -> Histogram:
+        """A histogram as evidence."""
+        sides = (np.diff(side, prepend=0).tolist() for side in (self.candidate, self.stable))
+        return Histogram((*self.bounds, math.inf), *map(tuple, sides))
+
+    @property
+    def unlabelled(self) -> tuple[int, int]:
+        """Predictions of the candidate and of stable without a label in time; no part of the look."""
+        return self.candidate[UNLABELLED], self.stable[UNLABELLED]
+
+    @property
+    def events(self) -> tuple[int, int]:
         """All events of the candidate and of stable, with and without a label."""
-        return (self.look.candidate_total, self.look.stable_total, *self.unlabelled)
+        candidate, stable = (sum(side[at] for at in self.kinds.events) for side in (self.candidate, self.stable))
+        return candidate, stable
 
 
 def read(events: Events, arms: Arms) -> Readings | Missing:
@@ -111,16 +175,21 @@ def read(events: Events, arms: Arms) -> Readings | Missing:
         proportion can be read from them.
     """
     values: dict[Target, dict[float, dict[Place, int]]] = defaultdict(lambda: defaultdict(dict))
-    for kind, series in ((TOTAL, events.total), (BAD, events.bad), (UNLABELLED, events.unlabelled)):
+    kinds = events.kinds
+    for kind, series in enumerate(events.series):
         for number, one in enumerate(series):
             revision, pod = one.labels.get(METRIC_REVISION), one.labels.get("pod")
             if pod and revision in (arms.stable, arms.candidate):
-                place = (kind if revision == arms.stable else OF_CANDIDATE + kind, number)
+                place = (kind if revision == arms.stable else kinds.width + kind, number)
                 for at, value in one.samples:
                     values[pod, _digest(one)][at][place] = round(value)
     found: dict[Target, tuple[Reading, ...]] = {}
     for target in sorted(values):
-        found[target] = tuple(_reading(at, values[target][at]) for at in sorted(values[target]))
+        times = sorted(values[target])
+        found[target] = tuple(
+            Reading(at, _summed(values[target][at].items(), kinds), values[target][at], kinds, events.bounds)
+            for at in times
+        )
         why = next((why for one in found[target] if (why := _doubt(one))), "")
         if why:
             return Missing(f"pod {target[0]} {why}")
@@ -133,22 +202,21 @@ def _digest(series: Series) -> str:
     return hashlib.sha256("\n".join(labels).encode()).hexdigest()[:8] if any(labels) else ""
 
 
-def _reading(at: float, values: Mapping[Place, int]) -> Reading:
-    return Reading(at, _summed((index, value) for (index, _), value in values.items()), values)
-
-
 def _doubt(reading: Reading) -> str:
-    """Return why no proportion can be read from a reading, or an empty string."""
-    kinds = {index % OF_CANDIDATE for index, _ in reading.series}
-    if BAD in kinds and TOTAL not in kinds:
-        return "exports bad events apart from all events; both must come from the same scrape"
-    if _more_bad_than_all(reading.numbers):
-        return "counts more bad events than events; bad must select a part of total"
+    """Return why a reading cannot be trusted, or an empty string."""
+    kinds = reading.kinds
+    there = {index % kinds.width for index, _ in reading.series}
+    for part, whole in kinds.parts:
+        if part in there and whole not in there:
+            return f"exports {kinds.names[part]} apart from {kinds.names[whole]}; both must come from the same scrape"
+        if any(side[part] > side[whole] for side in (reading.stable, reading.candidate)):
+            return f"counts more {kinds.names[part]} than {kinds.names[whole]}, of which they must be a part"
     return ""
 
 
-def _more_bad_than_all(numbers: Numbers) -> bool:
-    return any(numbers[arm + BAD] > numbers[arm + TOTAL] for arm in (0, OF_CANDIDATE))
+def _exceeds(numbers: Numbers, kinds: Kinds) -> bool:
+    """Return whether some part exceeds its whole."""
+    return any(numbers[at + part] > numbers[at + whole] for at in (0, kinds.width) for part, whole in kinds.parts)
 
 
 def count(known: Sequence[CounterState], readings: Readings, floor: float) -> Counted:
@@ -163,43 +231,50 @@ def count(known: Sequence[CounterState], readings: Readings, floor: float) -> Co
         floor: Seconds since the epoch; readings up to then count nothing.
     """
     before = {(one.pod, one.target): one for one in known if one.time > floor}
-    sums, newer, counters = NOTHING, [], []
-    for target in _chosen(readings, before):
+    first = next((one for target in readings.values() for one in target), Reading(0.0, (), {}))
+    kinds = first.kinds
+    sums, newer, counters = _nothing(kinds), [], []
+    for target in _chosen(readings, before, kinds):
         state = before.get(target)
         since = max(floor, state.time if state else floor)
         fresh = [one for one in readings[target] if one.time > since]
-        sums = _sum(sums, _grown(readings[target], state, since))
+        sums = _sum(sums, _grown(readings[target], state, since, kinds))
         newer += fresh
         if fresh:
             counters.append(_to_state(target, fresh[-1]))
         elif state is not None:
             counters.append(state)
-    stable, candidate = sums[:OF_CANDIDATE], sums[OF_CANDIDATE:]
     return Counted(
-        Look(candidate[TOTAL], candidate[BAD], stable[TOTAL], stable[BAD]),
-        (candidate[UNLABELLED], stable[UNLABELLED]),
+        sums[: kinds.width],
+        sums[kinds.width :],
+        kinds,
+        first.bounds,
         tuple(sorted(counters, key=lambda one: (one.pod, one.target))),
         fresh=bool(newer),
-        stable_seen=any(one.shows(0) for one in newer),
-        candidate_seen=any(one.shows(OF_CANDIDATE) for one in newer),
+        stable_seen=any(one.shows(one.stable) for one in newer),
+        candidate_seen=any(one.shows(one.candidate) for one in newer),
     )
 
 
-def _chosen(readings: Readings, before: Mapping[Target, CounterState]) -> list[Target]:
+def _chosen(readings: Readings, before: Mapping[Target, CounterState], kinds: Kinds) -> list[Target]:
     """Return at most as many targets as fit into status: first the known, then by the random end of the pods' names.
 
     By the whole name, one revision's pods would come before the other's.
     """
-    return sorted(readings, key=lambda one: (one not in before, one[0][::-1], one[1]))[:MOST_TARGETS]
+    return sorted(readings, key=lambda one: (one not in before, one[0][::-1], one[1]))[: _most_targets(kinds)]
 
 
-def _grown(readings: Sequence[Reading], state: CounterState | None, since: float) -> Numbers:
+def _most_targets(kinds: Kinds) -> int:
+    return min(MOST_TARGETS, MOST_NUMBERS // (2 * kinds.width))
+
+
+def _grown(readings: Sequence[Reading], state: CounterState | None, since: float, kinds: Kinds) -> Numbers:
     """Return what one target counted after `since`, from scrape to scrape.
 
     Scrapes up to then are read too, if Prometheus still has them: they are what the next one is subtracted from, series
     by series. Where the last look's own scrape is not among them, only its sums are known.
     """
-    sums, previous = NOTHING, None
+    sums, previous = _nothing(kinds), None
     values: dict[Place, int] = {}  # the last value of every series of this life, those that ended included
     base = state.time if state else None
     for reading in readings:
@@ -224,13 +299,13 @@ def _began_anew(previous: Reading, values: Mapping[Place, int], reading: Reading
     """
     if any(value < previous.series.get(place, 0) for place, value in reading.series.items()):
         return True
-    return _more_bad_than_all(_difference(values, reading))
+    return _exceeds(_difference(values, reading), reading.kinds)
 
 
 def _difference(values: Mapping[Place, int], reading: Reading) -> Numbers:
     """Return by how much the series grew; one that is new, or came back lower than it had gone, began at 0."""
-    pairs = ((place[0], value, values.get(place, 0)) for place, value in reading.series.items())
-    return _summed((index, value - old if value >= old else value) for index, value, old in pairs)
+    pairs = ((place, value, values.get(place, 0)) for place, value in reading.series.items())
+    return _summed(((place, value - old if value >= old else value) for place, value, old in pairs), reading.kinds)
 
 
 def _by_sums(state: CounterState | None, reading: Reading) -> Numbers:
@@ -238,34 +313,47 @@ def _by_sums(state: CounterState | None, reading: Reading) -> Numbers:
 
     The two cannot be told apart from sums, and to take one for the other would count a whole history again.
     """
-    if state is None or len(reading.series) < state.series:
-        return NOTHING
+    kinds = reading.kinds
+    old = () if state is None else _sums(state, kinds)
+    if state is None or len(reading.series) < state.series or len(old) != len(reading.numbers):
+        return _nothing(kinds)
+    grown = tuple(new - was for new, was in zip(reading.numbers, old, strict=True))
+    return _nothing(kinds) if min(grown) < 0 or _exceeds(grown, kinds) else grown
+
+
+def _sums(state: CounterState, kinds: Kinds) -> Numbers:
+    """Return the numbers of the last look."""
+    if kinds != PROPORTION:
+        return (*state.stable, *state.candidate)
     stable, candidate = state.unlabelled or (0, 0)
-    old = (*state.stable, stable, *state.candidate, candidate)
-    grown = _summed(enumerate(new - was for new, was in zip(reading.numbers, old, strict=True)))
-    return NOTHING if min(grown) < 0 or _more_bad_than_all(grown) else grown
+    return (*state.stable, stable, *state.candidate, candidate)
 
 
-def _summed(parts: Iterable[tuple[int, int]]) -> Numbers:
-    """Return the sums of parts that are (index into `Numbers`, value)."""
-    sums = list(NOTHING)
-    for index, value in parts:
+def _nothing(kinds: Kinds) -> Numbers:
+    return (0,) * (2 * kinds.width)
+
+
+def _summed(parts: Iterable[tuple[Place, int]], kinds: Kinds) -> Numbers:
+    """Return the sums of what series counted."""
+    sums = list(_nothing(kinds))
+    for (index, _), value in parts:
         sums[index] += value
-    return (sums[0], sums[1], sums[2], sums[3], sums[4], sums[5])
+    return tuple(sums)
 
 
 def _sum(left: Numbers, right: Numbers) -> Numbers:
-    return _summed([*enumerate(left), *enumerate(right)])
+    return tuple(a + b for a, b in zip(left, right, strict=True))
 
 
 def _to_state(target: Target, reading: Reading) -> CounterState:
-    stable, candidate = reading.numbers[UNLABELLED], reading.numbers[OF_CANDIDATE + UNLABELLED]
+    stable, candidate = list(reading.stable), list(reading.candidate)
+    unlabelled = [stable.pop(), candidate.pop()] if reading.kinds == PROPORTION else []
     return CounterState(
         pod=target[0],
         target=target[1],
         time=reading.time,
-        stable=list(reading.stable),
-        candidate=list(reading.candidate),
-        unlabelled=[stable, candidate] if stable or candidate else [],
+        stable=stable,
+        candidate=candidate,
+        unlabelled=unlabelled if any(unlabelled) else [],
         series=len(reading.series),
     )

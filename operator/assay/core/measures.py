@@ -73,7 +73,7 @@ def _slow(series: tuple[Series, ...]) -> Events | Missing:
         both = [(at, value) for at, value in one.samples if at in known]
         bad.append(Series(one.labels, tuple((at, value - known[at]) for at, value in both)))
         total.append(Series(one.labels, tuple(both)))
-    return Events(tuple(bad), tuple(total))
+    return Events.proportion(tuple(bad), tuple(total))
 
 
 def _without_bound(series: Series) -> frozenset[tuple[str, str]]:
@@ -90,13 +90,13 @@ def events(check: Check, found: Found, *, history: bool = False) -> Events | Mis
     series = [answer for answer in answers if not isinstance(answer, Missing)]
     if check.preset is CheckPreset.ACCURACY:
         wrong, correct, unlabelled = (_with_outcome(series[0], one) for one in (WRONG, CORRECT, UNLABELLED))
-        return Events(wrong, (*wrong, *correct), unlabelled)
+        return Events.proportion(wrong, (*wrong, *correct), unlabelled)
     if check.preset is CheckPreset.LATENCY:
         return _slow(series[0])
     if check.proportion is None:
         bad = tuple(one for one in series[0] if one.labels.get(RESPONSE_CLASS) == "5")
-        return Events(bad, series[0])
-    return Events(series[0], series[1])
+        return Events.proportion(bad, series[0])
+    return Events.proportion(series[0], series[1])
 
 
 def _with_outcome(series: tuple[Series, ...], outcome: str) -> tuple[Series, ...]:
@@ -148,6 +148,6 @@ def first_request(checks: Sequence[Check], found: Found, arms: Arms, since: floa
         readings = read(check, found, arms)
         if not isinstance(readings, Missing):
             latest = [pod[-1] for pod in readings.values() if pod]
-            if any(reading.time > since and reading.shows(evidence.OF_CANDIDATE) for reading in latest):
+            if any(reading.time > since and reading.shows(reading.candidate) for reading in latest):
                 moments.append(max(since, now - (check.label_delay_seconds or 0)))
     return min(moments, default=None)

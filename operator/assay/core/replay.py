@@ -6,7 +6,7 @@ The same code judges; what is missing are pods, routers and steps: there is one 
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
@@ -123,7 +123,8 @@ class _Tape:
     """The series of one check, of which each look sees the newest samples."""
 
     def __init__(self, events: Events) -> None:
-        self._kinds = [[_Track(one) for one in kind] for kind in (events.bad, events.total, events.unlabelled)]
+        self._events = events
+        self._kinds = [[_Track(one) for one in kind] for kind in events.series]
         tracks = [track for kind in self._kinds for track in kind]
         self.times = {time for track in tracks for time in track.values}
         self._times: dict[Target, list[float]] = {}
@@ -134,7 +135,14 @@ class _Tape:
             (min(one.values) for one in tracks if one.of_candidate and one.values), default=math.inf
         )
         self.first_event = min(
-            (time for one in self._kinds[1] if one.of_candidate for time, value in one.values.items() if value > 0),
+            (
+                time
+                for place in events.kinds.events
+                for one in self._kinds[place]
+                if one.of_candidate
+                for time, value in one.values.items()
+                if value > 0
+            ),
             default=math.inf,
         )
 
@@ -150,8 +158,8 @@ class _Tape:
 
     def _read(self, part: Callable[[list[float]], list[float]]) -> Readings | Missing:
         chosen = {target: part(times) for target, times in self._times.items()}
-        bad, total, unlabelled = (tuple(track.at(chosen[track.target]) for track in kind) for kind in self._kinds)
-        return evidence.read(Events(bad, total, unlabelled), ARMS)
+        series = tuple(tuple(track.at(chosen[track.target]) for track in kind) for kind in self._kinds)
+        return evidence.read(replace(self._events, series=series), ARMS)
 
 
 class _Track:

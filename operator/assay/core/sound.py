@@ -144,7 +144,7 @@ def _are_odds(odds: Sequence[float]) -> bool:
 
 
 def _is_counter(state: CounterState, now: datetime) -> bool:
-    """Return whether this is [bad, total] of both revisions, at a scrape that can have been."""
+    """Return whether each is a part of the next, for both revisions, at a scrape that can have been."""
     sides = (state.stable, state.candidate)
-    pairs = all(len(one) == 2 and one[0] <= one[1] for one in sides)  # noqa: PLR2004
-    return pairs and len(state.unlabelled) in (0, len(sides)) and 0 <= state.time <= now.timestamp() + DAY
+    parts = len(state.stable) == len(state.candidate) > 1 and all(sorted(one) == one for one in sides)
+    return parts and len(state.unlabelled) in (0, len(sides)) and 0 <= state.time <= now.timestamp() + DAY
