@@ -46,11 +46,16 @@ def label_matches(draw: st.DrawFn) -> Manifest:
 @st.composite
 def checks(draw: st.DrawFn) -> Manifest:
     found: Manifest = {"name": draw(st.sampled_from(["errors", "latency", "a", "b", "c", "d", "a-", "c" * 53]))}
-    _maybe(draw, found, "preset", ["error-ratio", "accuracy"], ["errors"])
+    _maybe(draw, found, "preset", ["error-ratio", "accuracy", "latency"], ["errors"])
+    if found.get("preset") == "latency" or draw(st.integers(0, 9)) == 0:
+        _maybe(draw, found, draw(st.sampled_from(["quantile", "slowerThanSeconds"])), ["0.95", "0.5"], ["1.5", "x"])
     if found.get("preset") == "accuracy" or draw(st.integers(0, 9)) == 0:
         _maybe(draw, found, "labelDelaySeconds", [1, 60], [0, "60"])
         _maybe(draw, found, "minCoverage", *CHANCE)
-    if "preset" not in found or draw(st.integers(0, 9)) == 0:
+    if "preset" not in found and draw(st.integers(0, 3)) == 0:
+        found["histogram"] = draw(label_matches())
+        _maybe(draw, found, "quantile", *CHANCE)
+    elif "preset" not in found or draw(st.integers(0, 9)) == 0:
         found["proportion"] = {"bad": draw(label_matches()), "total": draw(label_matches())}
     if draw(st.integers(0, 3)) == 0:
         _maybe(draw, found, "limit", *CHANCE)

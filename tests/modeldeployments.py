@@ -84,10 +84,10 @@ WRONG = {
     "preset and proportion": Wrong(
         with_check(proportion={"bad": {"metric": "a"}, "total": {"metric": "b"}}),
         "spec.analysis.checks[0]",
-        "exactly one of preset and proportion",
+        "exactly one of preset, proportion and histogram",
     ),
     "neither preset nor proportion": Wrong(
-        with_checks({"name": "errors"}), "spec.analysis.checks[0]", "exactly one of preset and proportion"
+        with_checks({"name": "errors"}), "spec.analysis.checks[0]", "exactly one of preset, proportion and histogram"
     ),
     "limit and margin": Wrong(
         with_check(limit="0.05", margin={"relative": "0.5"}), "spec.analysis.checks[0]", "leave tolerance, margin"
@@ -163,15 +163,33 @@ WRONG = {
         with_checks({**ACCURACY, "minCoverage": "0"}), "spec.analysis.checks[0].minCoverage", ONE_DECIMAL
     ),
     "latency without a bound": Wrong(
-        with_check(preset="latency"), "spec.analysis.checks[0]", "slowerThanSeconds must be given with preset latency"
+        with_check(preset="latency"), "spec.analysis.checks[0]", "preset latency must have exactly one of quantile"
     ),
     "bound of errors": Wrong(
         with_check(slowerThanSeconds="0.1"),
         "spec.analysis.checks[0]",
-        "slowerThanSeconds must be given with preset latency",
+        "preset latency must have exactly one of quantile",
     ),
     "bound of nothing": Wrong(
         with_check(preset="latency", slowerThanSeconds="0"), "spec.analysis.checks[0]", "must be from 0.001 to 3600"
+    ),
+    "quantile and bound": Wrong(
+        with_check(preset="latency", slowerThanSeconds="0.1", quantile="0.95"),
+        "spec.analysis.checks[0]",
+        "preset latency must have exactly one of quantile",
+    ),
+    "histogram without a quantile": Wrong(
+        with_checks({"name": "first-token", "histogram": {"metric": "first_token_seconds"}}),
+        "spec.analysis.checks[0]",
+        "quantile must be given with histogram",
+    ),
+    "quantile of errors": Wrong(
+        with_check(quantile="0.95"), "spec.analysis.checks[0]", "quantile must be given with histogram"
+    ),
+    "quantile with a rate": Wrong(
+        with_check(preset="latency", quantile="0.95", negligible="0.01"),
+        "spec.analysis.checks[0]",
+        "with quantile, tolerance (of the quantile) and margin (in odds) must be relative",
     ),
     "spending on ramps": Wrong(
         written(
@@ -184,7 +202,7 @@ WRONG = {
     "spending on a limit": Wrong(
         with_checks({"name": "errors", "preset": "error-ratio", "limit": "0.05"}, rule="Spending"),
         "spec.analysis",
-        "rule Spending compares with stable alone",
+        "rule Spending compares proportions with stable alone",
     ),
     "name of a check": Wrong(
         with_checks({"name": "Errors!", "preset": "error-ratio"}), "spec.analysis.checks[0].name", "lower-case letters"

@@ -162,6 +162,43 @@ def test_a_bucket_that_is_none_is_refused_in_a_sentence(tmp_path: Path, series: 
     assert said in str(refused.value)
 
 
+P95 = [Check(name="slow", preset=CheckPreset.LATENCY, quantile="0.95")]
+
+
+def test_of_a_quantile_all_buckets_count_that_every_instance_has(tmp_path: Path) -> None:
+    stable = [f"{time},slow,stable,{le},{value * (1 + time)}" for time in (0, 1)
+              for le, value in {"le=0.1": 10, "le=0.25": 70, "le=+Inf": 100}.items()]  # fmt: skip
+    candidate = [f"0,slow,candidate,{le},{value}" for le, value in {"le=0.1": 1, "total": 4}.items()]
+
+    events = recording.read(written(tmp_path, *stable, *candidate), P95)["1"]["slow"]
+
+    assert events.bounds == (0.1,)
+    assert [[one.samples for one in kind] for kind in events.series] == [
+        [((0.0, 10.0), (1.0, 20.0)), ((0.0, 1.0),)],
+        [((0.0, 100.0), (1.0, 200.0)), ((0.0, 4.0),)],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["0,slow,stable,bad,1"], "Check slow compares a histogram: bad of slow, stable is no bucket."),
+        (
+            ["0,slow,stable,le=1,1"],
+            "le=+Inf and at least one bucket must be recorded of every instance; those of all are le=1",
+        ),
+        (["0,slow,stable,le=1,1", "0,slow,stable,le=+Inf,1", "0,slow,candidate,le=+Inf,1"], "those of all are le=inf"),
+    ],
+)
+def test_a_histogram_that_cannot_be_compared_is_refused_in_a_sentence(
+    tmp_path: Path, rows: list[str], said: str
+) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        recording.read(written(tmp_path, *rows), P95)
+
+    assert said in str(refused.value)
+
+
 def judged(folder: Path, rows: list[str]) -> Judged:
     """The last look at rows in which every look has 300 and 2,700 requests."""
     checks = [{"name": "errors", "preset": "error-ratio"}]

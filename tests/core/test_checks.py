@@ -255,7 +255,7 @@ def test_the_evidence_of_harm_that_is_told_is_the_lesser_of_the_two_that_negligi
     status = looked(a_check(negligible="0.001"), *looks)
 
     assert (status.harm.score, status.harm_beyond.score < 1) == (100.0, True)
-    assert checks.harm_score(status) == status.harm_beyond.score
+    assert checks.harm_share(status, 0.01) == 0.01 * status.harm_beyond.score
     assert not status.harm_evidence.startswith("100 ")
 
 

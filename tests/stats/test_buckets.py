@@ -37,14 +37,33 @@ def test_a_stable_revision_slowed_by_two_buckets_is_one_whose_requests_take_four
     def counts(times: list[float]) -> tuple[int, ...]:
         return tuple(sum(low < each <= high for each in times) for low, high in itertools.pairwise((0.0, *bounds)))
 
-    seen = slowed(Histogram(bounds, counts(requests), counts(requests)), 2)
+    seen = slowed(Histogram(bounds, counts(requests), counts(requests)), 4.0)
     assert seen == Histogram(bounds, (0, 0, 4, 1, 2, 1), (0, 0, 1, 2, 1, 4))
-    equal = slowed(Histogram(bounds, counts([4 * each for each in requests]), counts(requests)), 2)
+    equal = slowed(Histogram(bounds, counts([4 * each for each in requests]), counts(requests)), 4.0)
     assert equal.candidate == equal.stable
 
 
+@given(
+    st.lists(st.floats(0.001, 10), min_size=1, max_size=8, unique=True).map(sorted),
+    st.lists(st.floats(0.0005, 20), min_size=1, max_size=30),
+    st.floats(1, 5),
+)
+def test_a_candidate_that_is_slower_by_just_the_factor_never_looks_slower_whatever_the_bounds(
+    ends: list[float], requests: list[float], factor: float
+) -> None:
+    bounds = (*ends, math.inf)
+
+    def counts(times: list[float]) -> tuple[int, ...]:
+        return tuple(sum(low < each <= high for each in times) for low, high in itertools.pairwise((0.0, *bounds)))
+
+    seen = slowed(Histogram(bounds, counts([each * factor for each in requests]), counts(requests)), factor)
+    quick = zip(itertools.accumulate(seen.candidate), itertools.accumulate(seen.stable), strict=True)
+    assert all(candidate >= stable for candidate, stable in quick)
+    assert sum(seen.candidate) == sum(seen.stable) == len(requests)
+
+
 def test_slowed_by_nothing_is_the_same() -> None:
-    assert slowed(Histogram((0.1, math.inf), (1, 2), (3, 4)), 0) == Histogram((0.1, math.inf), (1, 2), (3, 4))
+    assert slowed(Histogram((0.1, math.inf), (1, 2), (3, 4)), 1.0) == Histogram((0.1, math.inf), (1, 2), (3, 4))
 
 
 @given(st.integers(-4, 8), st.integers(-200, 100), st.integers(0, 60))
@@ -82,8 +101,8 @@ def test_native_counts_lose_nothing_at_the_ends() -> None:
         (lambda: Histogram((0.1, math.inf), (1, 2), (1, -2)), "stable has a bucket of -2"),
         (lambda: slow(LOOK, 0.2), "0.2 seconds is not a bound of the histogram; the nearest are 0.1 and 0.25"),
         (lambda: slow(LOOK, math.inf), "is not a bound"),
-        (lambda: slowed(LOOK, 1), "are not a constant factor apart"),
-        (lambda: slowed(Histogram((0.1, 0.2, math.inf), (1, 2, 3), (1, 2, 3)), 2), "buckets is 2: must be at least 0"),
+        (lambda: slowed(LOOK, 0.9), "factor is 0.9: must be at least 1"),
+        (lambda: slowed(LOOK, math.nan), "factor is nan: must be at least 1"),
         (lambda: nearest_bound(Histogram((math.inf,), (1,), (1,)), 0.9), "no bound can be chosen"),
         (lambda: nearest_bound(Histogram((0.1, math.inf), (0, 0), (0, 0)), 0.9), "no bound can be chosen"),
         (lambda: native_bounds(9, 0, 1), "schema is 9"),

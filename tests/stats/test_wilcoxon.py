@@ -127,7 +127,7 @@ def tolerated(candidate: Floats, runs: int) -> tuple[float, float]:
     for _ in range(runs):
         state = start()
         for look in rollout(dice, candidate, healthy, bounds=NATIVE):
-            state, needed = update(0.05, state, slowed(look, 1)), needed + 1
+            state, needed = update(0.05, state, slowed(look, 2.0**0.125)), needed + 1
             if reached(state):
                 times += 1
                 break

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeAlias
 
 from assay.api.checks import Check, CheckPreset
-from assay.core.decision import Series
+from assay.core import measures
+from assay.core.decision import Missing, Series
 from assay.core.errors import InvalidSpec
 from assay.core.evidence import Events
 from assay.core.names import METRIC_REVISION
@@ -61,7 +62,7 @@ def read(path: Path, checks: Sequence[Check]) -> Mapping[str, Recording]:
     Args:
         path: A CSV file in UTF-8 with a head. Each row is one cumulative counter as it was scraped: `time` in seconds,
             `role` stable or candidate, `series` total, bad or good (two of the three for each instance; total is bad plus
-            good), or for a check `latency` the buckets of a histogram, le=0.25 and le=+Inf, in seconds.
+            good), or for a check `latency` or `histogram` the buckets, le=0.25 and le=+Inf (of latency in seconds).
             Counters are subtracted per `instance`; they may fall where it began anew, and rows may be missing.
             `weight`, the candidate's percent, is for those who read the file: evidence is weighed look by look, whatever
             the weight was.
@@ -127,7 +128,7 @@ def _row(row: Mapping[str, str], checks: Mapping[str, Check], number: int) -> tu
         _refuse(number, f"check {check!r} is none of the spec's, which are {', '.join(checks)}")
     if role not in ROLES:
         _refuse(number, f"role {role!r} must be {' or '.join(ROLES)}")
-    histogram = checks[check].preset is CheckPreset.LATENCY
+    histogram = checks[check].preset is CheckPreset.LATENCY or checks[check].histogram is not None
     if series not in SERIES and not (histogram and _bound(series) > 0):
         buckets = ", or a bucket such as le=0.25 or le=+Inf" if histogram else ""
         _refuse(number, f"series {series!r} of check {check} must be one of {', '.join(SERIES)}{buckets}")
@@ -171,6 +172,8 @@ def _bounds(runs: Iterable[_Run], checks: Sequence[Check]) -> dict[str, str]:
     found: dict[str, str] = {}
     everybody = list(runs)
     for check in checks:
+        if check.quantile is not None:
+            continue
         sets: dict[tuple[int, str, str], set[str]] = defaultdict(set)
         for number, run in enumerate(everybody):
             for place in run:
@@ -206,6 +209,9 @@ def _recording(name: str, run: _Run, checks: Sequence[Check], buckets: Mapping[s
     """Return the series of one run, as if they had come from Prometheus."""
     found: dict[str, Events] = {}
     for check in checks:
+        if check.quantile is not None:
+            found[check.name] = _histogram(name, run, check)
+            continue
         counts: dict[str, dict[str, dict[float, Count]]] = defaultdict(dict)
         for role, instance in dict.fromkeys((one.role, one.instance) for one in run if one.check == check.name):
             told = f"run {name}, {check.name}, {role}"
@@ -220,6 +226,33 @@ def _recording(name: str, run: _Run, checks: Sequence[Check], buckets: Mapping[s
                 total.append(Series(labels, tuple((time, one[1]) for time, one in times.items())))
         found[check.name] = Events.proportion(tuple(bad), tuple(total))
     return found
+
+
+def _histogram(name: str, run: _Run, check: Check) -> Events:
+    """Return the buckets that were recorded of every instance; `total` is the one without a bound."""
+    groups: dict[tuple[str, str], dict[float, _Samples]] = defaultdict(dict)
+    for place, samples in run.items():
+        if place.check == check.name:
+            bound = math.inf if place.series == "total" else _bound(place.series)
+            if not bound:
+                raise InvalidSpec(f"Check {check.name} compares a histogram: {_told(place)} is no bucket.")
+            groups[place.role, place.instance][bound] = samples
+    common = set.intersection(*map(set, groups.values())) if groups else set()
+    if math.inf not in common or len(common) == 1:
+        told = ", ".join(f"le={bound:g}" for bound in sorted(common)) or "none"
+        raise InvalidSpec(
+            f"Check {check.name} of run {name}: le=+Inf and at least one bucket must be recorded of every instance; those of all are {told}."
+        )
+    series = [
+        Series({METRIC_REVISION: role, "pod": instance or role, "le": str(bound)}, samples.pairs())
+        for (role, instance), buckets in groups.items()
+        for bound, samples in buckets.items()
+        if bound in common
+    ]
+    events = measures.histogram(series)
+    if isinstance(events, Missing):
+        raise InvalidSpec(f"Check {check.name} of run {name}: {events.reason}.")
+    return events
 
 
 def _counts(values: Mapping[str, _Samples], told: str) -> dict[float, Count]:

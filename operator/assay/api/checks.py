@@ -123,9 +123,9 @@ class Check(Model):
 
     rules = (
         Rule(
-            "must have exactly one of preset and proportion",
-            "has(self.preset) != has(self.proportion)",
-            lambda one: (one.preset is None) != (one.proportion is None),
+            "must have exactly one of preset, proportion and histogram",
+            "[has(self.preset), has(self.proportion), has(self.histogram)].filter(one, one).size() == 1",
+            lambda one: [one.preset, one.proportion, one.histogram].count(None) == 2,  # noqa: PLR2004
         ),
         Rule(
             "limit is an absolute rule of its own: leave tolerance, margin and negligible out beside it",
@@ -155,9 +155,32 @@ class Check(Model):
             lambda one: one.preset is CheckPreset.ACCURACY or not (one.label_delay_seconds or one.min_coverage),
         ),
         Rule(
-            "slowerThanSeconds must be given with preset latency, and with no other: from when on an answer is slow",
-            f"{_LATENCY} == has(self.slowerThanSeconds)",
-            lambda one: (one.preset is CheckPreset.LATENCY) == (one.slower_than_seconds is not None),
+            "preset latency must have exactly one of quantile (such as 0.95) and slowerThanSeconds; slowerThanSeconds belongs to no other check",
+            f"{_LATENCY} ? has(self.quantile) != has(self.slowerThanSeconds) : !has(self.slowerThanSeconds)",
+            lambda one: (
+                (one.quantile is None) != (one.slower_than_seconds is None)
+                if one.preset is CheckPreset.LATENCY
+                else one.slower_than_seconds is None
+            ),
+        ),
+        Rule(
+            "quantile must be given with histogram, and belongs to histogram and preset latency alone",
+            f"{_LATENCY} || has(self.histogram) == has(self.quantile)",
+            lambda one: one.preset is CheckPreset.LATENCY or (one.histogram is None) == (one.quantile is None),
+        ),
+        Rule(
+            "with quantile, tolerance (of the quantile) and margin (in odds) must be relative; leave negligible and limit out",
+            "!has(self.quantile) || !(has(self.negligible) || has(self.limit) ||"
+            " (has(self.tolerance) && has(self.tolerance.absolute)) || (has(self.margin) && has(self.margin.absolute)))",
+            lambda one: (
+                one.quantile is None
+                or not (
+                    one.negligible
+                    or one.limit
+                    or (one.tolerance is not None and one.tolerance.absolute)
+                    or (one.margin is not None and one.margin.absolute)
+                )
+            ),
         ),
         Rule(
             "slowerThanSeconds must be from 0.001 to 3600",
@@ -170,9 +193,13 @@ class Check(Model):
     name: Name
     """Name of the check, unique in the resource."""
     preset: CheckPreset | None = None
-    """A ready-made metric: error-ratio is the share of answers 5xx; accuracy judges the share of labelled predictions that were wrong; latency the share of answers that took the model longer than slowerThanSeconds. Exactly one of preset or proportion."""
+    """A ready-made metric: error-ratio is the share of answers 5xx; accuracy judges the share of labelled predictions that were wrong; latency how long the model took, as the router measures it. Exactly one of preset, proportion and histogram."""
     proportion: Proportion | None = None
-    """A metric of your own. Exactly one of preset or proportion."""
+    """Bad events of all events, by counters of your own. Exactly one of preset, proportion and histogram."""
+    histogram: LabelMatch | None = None
+    """A classic histogram of your own, named without _bucket, of which less is better, such as the seconds to the first token. Exactly one of preset, proportion and histogram."""
+    quantile: Probability | None = None
+    """Preset latency, or histogram: compares the whole distribution by ranks, and the share beyond the bound that is nearest to this quantile, such as 0.95. In place of slowerThanSeconds."""
     slower_than_seconds: Decimal | None = None
     """Preset latency: what takes the model longer, as the router measures it, is slow. The nearest bound of the router's histogram is taken, and told: they differ by a quarter at most above 0.02 s."""
     label_delay_seconds: Annotated[Integer, Field(ge=1, le=2_592_000)] | None = None
@@ -180,9 +207,9 @@ class Check(Model):
     min_coverage: Probability | None = None
     """Preset accuracy: below this share of labelled predictions, in either revision, nothing is judged. Default 0.8."""
     tolerance: Threshold | None = None
-    """Worse than stable by more than this is harm and rolls back. Default relative 0.10. Not together with limit."""
+    """Worse than stable by more than this is harm and rolls back; with quantile, by this factor and one: 0.10 is ten percent slower. Default relative 0.10. Not together with limit."""
     margin: Threshold | None = None
-    """A regression of this size must be excluded before promotion. Default relative 0.50. Not together with limit."""
+    """A regression of this size must be excluded before promotion; with quantile, of the odds of being slower than the bound that is nearest to it. Default relative 0.50. Not together with limit."""
     negligible: Probability | None = None
     """An absolute rate below which nothing is held against a candidate; the answer to zero errors. Not together with limit."""
     limit: Probability | None = None

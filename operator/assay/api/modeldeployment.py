@@ -24,7 +24,9 @@ from assay.api.modeldeployment_status import (
     ModelDeploymentStatus,
     Outcome,
     ProcessState,
+    QuantileState,
     Quarantined,
+    RanksState,
     StableStatus,
     Stage,
     WalkState,
@@ -70,7 +72,9 @@ __all__ = [
     "ProcessState",
     "Proportion",
     "Protocol",
+    "QuantileState",
     "Quarantined",
+    "RanksState",
     "RevisionHeader",
     "Rollback",
     "Router",
@@ -120,12 +124,12 @@ class Analysis(Model):
 
     rules = (
         Rule(
-            "rule Spending compares with stable alone: leave limit and negligible out of the checks, or use rule Boosted",
+            "rule Spending compares proportions with stable alone: leave limit, negligible and quantile out of the checks, or use rule Boosted",
             "!has(self.rule) || self.rule != 'Spending' ||"
-            " self.checks.all(check, !has(check.limit) && !has(check.negligible))",
+            " self.checks.all(check, !has(check.limit) && !has(check.negligible) && !has(check.quantile))",
             lambda one: (
                 one.rule is not DecisionRule.SPENDING
-                or all(check.limit is None and check.negligible is None for check in one.checks)
+                or not any(check.limit or check.negligible or check.quantile for check in one.checks)
             ),
         ),
         Rule(

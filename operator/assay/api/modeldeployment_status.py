@@ -141,6 +141,48 @@ class CounterState(Model):
     """Of how many series these are the sums."""
 
 
+class RanksState(Model):
+    """A rank test between two looks, begun anew at each weight step."""
+
+    excess: float = 0
+    """Sum over looks of the candidate's rank scores beyond their expectation."""
+    information: float = 0
+    """Sum of their variances."""
+    third: float = 0
+    """Sum of their third cumulants."""
+    scale: float = 0
+    """Information at which half of the level's square has been spent; 0 before the first look."""
+    spent: float = 0
+    """Chance of having crossed a bound by now, were the candidate not slower."""
+    tested: float = 0
+    """Information at the last look at which a bound was set."""
+    lowest: float = 0
+    """Where the density ends below."""
+    highest: float = 0
+    """The bound of that look."""
+    density: Annotated[list[float], Field(max_length=100)] = []
+    """Of the excess at that look, with no bound crossed, at fixed nodes."""
+    refuted: bool = False
+    """Whether a bound was crossed: the candidate is slower."""
+
+
+class QuantileState(Model):
+    """What a histogram has told since the weight step began."""
+
+    bounds: Annotated[list[float], Field(max_length=199)]
+    """Finite bounds of the histogram."""
+    bound: float
+    """The one that was nearest to the quantile at the first look: what lies beyond it is slow."""
+    candidate: Buckets = []
+    """The candidate's events in each bucket, and beyond the last bound."""
+    stable: Buckets = []
+    """The stable revision's."""
+    harm: Annotated[float, Field(ge=0, le=1)] = 0
+    """The ranks' evidence of harm, as a share of what rolls back."""
+    ranks: RanksState = RanksState()
+    """Whether the candidate is slower anywhere by more than `tolerance`."""
+
+
 class CheckStatus(Model):
     """A check's verdict, its evidence, and the state that the next look continues from."""
 
@@ -153,11 +195,11 @@ class CheckStatus(Model):
     reason: Text = ""
     """The evidence in one sentence."""
     estimate_stable: Text = ""
-    """Rate of the stable revision in this rollout."""
+    """Rate of the stable revision in this rollout; with `quantile`, that quantile at this weight step."""
     estimate_candidate: Text = ""
-    """Rate of the candidate in this rollout."""
+    """The same of the candidate."""
     effect: Text = ""
-    """Odds ratio of the bad outcome, candidate to stable (Mantel-Haenszel over the looks)."""
+    """Odds ratio of the bad outcome, candidate to stable (Mantel-Haenszel over the looks); with `quantile`, the ratio of the quantiles."""
     interval: Text = ""
     """Time-uniform 95 % interval of the effect."""
     harm_evidence: Text = ""
@@ -196,6 +238,8 @@ class CheckStatus(Model):
     """Mantel-Haenszel sums for the effect."""
     lattice: Annotated[list[float], Field(max_length=64)] = []
     """Log likelihoods on a fixed lattice of odds ratios, for the interval."""
+    quantile: QuantileState | None = None
+    """With `quantile`: the histograms of this weight step, and the rank test on them."""
     counters: Annotated[list[CounterState], Field(max_length=256)] = []
     """Counters of the last look."""
 

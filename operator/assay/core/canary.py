@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from assay.api.base import Verdict
 from assay.api.modeldeployment import CheckStatus, Gate, ModelDeploymentSpec, ModelDeploymentStatus, NoDataPolicy
 from assay.api.strategy import Step
-from assay.core.checks import harm_score
+from assay.core.checks import harm_share
 from assay.core.times import since
 from assay.core.world import World
 
@@ -125,5 +125,4 @@ def ungated(spec: ModelDeploymentSpec, found: Sequence[CheckStatus]) -> str:
 
 
 def _half_harmed(spec: ModelDeploymentSpec, status: CheckStatus, required: int) -> bool:
-    threshold = required / float(spec.analysis.false_rollback)
-    return harm_score(status) >= threshold / 2
+    return harm_share(status, float(spec.analysis.false_rollback) / required) >= 1 / 2

@@ -10,7 +10,7 @@ from typing import Any
 from assay.api.base import Verdict
 from assay.api.checks import Check, CheckPreset
 from assay.api.modeldeployment import CheckStatus, DecisionRule, ProcessState
-from assay.core import coverage, dispersion, evidence, measures
+from assay.core import coverage, dispersion, evidence, measures, quantiles
 from assay.core.decision import Missing
 from assay.core.dispersion import HourBefore
 from assay.core.evidence import Counted, Readings
@@ -21,7 +21,7 @@ from assay.core.processes import Rule, reached, stepped, told
 from assay.core.sentences import bounds, rate, ratio, sentence, summary
 from assay.core.times import moment
 from assay.stats import proportion
-from assay.stats.proportion import Effect
+from assay.stats.proportion import Effect, Look
 
 MOST_MISSED = 5  # looks in a row without a measurement, and a check says NoData
 MOST_RECORDED = 60  # looks
@@ -38,7 +38,14 @@ def begin(check: Check, trial: Trial) -> CheckStatus:
 def begin_step(status: CheckStatus) -> CheckStatus:
     """Begin safety anew: a candidate that was well at a lower weight may not be at this one. Harm is never begun anew."""
     verdict = status.verdict if status.verdict is Verdict.FAIL else Verdict.UNDECIDED
-    anew = {"safety": ProcessState(), "negligible": ProcessState(), "counters": [], "safety_evidence": "", "labels": []}
+    anew: dict[str, Any] = {
+        "quantile": quantiles.begin_step(status),
+        "safety": ProcessState(),
+        "negligible": ProcessState(),
+        "counters": [],
+        "safety_evidence": "",
+        "labels": [],
+    }
     return status.model_copy(update={**anew, "verdict": verdict, "missed_looks": 0, "step_requests": 0})
 
 
@@ -57,6 +64,7 @@ def carried(statuses: Sequence[CheckStatus], trial: Trial) -> tuple[CheckStatus,
     for check in trial.analysis.checks:
         state = old.get(check.name)
         same = state is not None and state.definition == _definition(check, trial)
+        same = same and (check.quantile is not None or state is None or state.quantile is None)
         found.append(state if state is not None and same else begin(check, trial))
     return tuple(found)
 
@@ -86,10 +94,17 @@ def judge(
     if isinstance(readings, Missing):
         return _missed(check, status, trial, readings.reason)
     if not lacking:
+        if check.quantile is not None:
+            before = partial(_at_quantile, check, before)
         status, lacking = dispersion.with_dispersion(status, before, trial)
     if lacking:
         return _missed(check, status, trial, lacking)
     return _counted(check, status, evidence.count(status.counters, readings, floor), trial)
+
+
+def _at_quantile(check: Check, before: HourBefore) -> Readings | Missing:
+    readings = before()
+    return readings if isinstance(readings, Missing) else quantiles.at_quantile(check, readings)
 
 
 def _counted(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> CheckStatus:
@@ -99,7 +114,7 @@ def _counted(check: Check, status: CheckStatus, counted: Counted, trial: Trial) 
     reason = _unmeasured(check, counted, trial)
     if not reason and not status.counters and not any(counted.events):
         return kept  # the first look of a step is what the next one subtracts
-    reason = reason or _quiet(check, counted)
+    reason = reason or _quiet(check, counted) or quantiles.changed(status, counted)
     if reason:
         return _missed(check, kept, trial, reason)
     reason, beyond_chance = coverage.lacking(check, status, trial.arms)
@@ -154,23 +169,27 @@ def _missed(check: Check, status: CheckStatus, trial: Trial, why: str, *, in_a_r
     elif missed >= MOST_MISSED:
         status = status.model_copy(update={"verdict": Verdict.NO_DATA})
     looks = "this look" if missed == 1 else f"{missed} looks in a row"
-    so_far = f"{summary(status, _noun(check))}; " if status.requests else ""
+    so_far = f"{summary(status, _noun(check, status))}; " if status.requests else ""
     return status.model_copy(update={"reason": sentence(f"{so_far}nothing could be measured in {looks}: {why}")})
 
 
 def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> CheckStatus:
     """Return the state with one more look in it."""
-    rules, look = rules_of(check, status.odds, trial.analysis), counted.look
-    old = status.totals or [0, 0, 0, 0]
-    grown = (look.candidate_total, look.candidate_bad, look.stable_total, look.stable_bad)
-    totals = [a + b for a, b in zip(old, grown, strict=True)]
-    seen = dispersion.weighed(old, totals, status.dispersion)
+    rules, old = rules_of(check, status.odds, trial.analysis), status.totals or [0, 0, 0, 0]
+    if check.quantile is None:
+        look, state = counted.look, None
+        totals = _grown(old, look)
+        tolerated = seen = dispersion.weighed(old, totals, status.dispersion)
+    else:
+        state, (look, seen, tolerated) = quantiles.added(check, status, counted, trial)
+        totals = _grown(old, look)
     effect = proportion.update_effect(_effect(status), seen)
     update: dict[str, Any] = {
-        "harm": stepped(rules.harm, status.harm, seen),
+        "harm": stepped(rules.harm, status.harm, tolerated),
         "safety": stepped(rules.safety, status.safety, seen),
         "totals": totals,
-        "looks": [*status.looks, [round(trial.now.timestamp()), *grown]][-MOST_RECORDED:],
+        "quantile": state,
+        "looks": [*status.looks, [round(trial.now.timestamp()), *_four(look)]][-MOST_RECORDED:],
         "pooled": [effect.numerator, effect.denominator],
         "lattice": list(effect.logs),
         "missed_looks": 0,
@@ -185,9 +204,20 @@ def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) ->
     return status.model_copy(update=update)
 
 
-def harm_score(status: CheckStatus) -> float:
-    """Return the evidence of harm: the lesser of the two processes, where `negligible` asks for both."""
-    return min(status.harm.score, status.harm_beyond.score) if status.harm_beyond.logs else status.harm.score
+def _four(look: Look) -> tuple[int, int, int, int]:
+    return look.candidate_total, look.candidate_bad, look.stable_total, look.stable_bad
+
+
+def _grown(totals: Sequence[int], look: Look) -> list[int]:
+    return [a + b for a, b in zip(totals, _four(look), strict=True)]
+
+
+def harm_share(status: CheckStatus, alpha: float) -> float:
+    """Return the evidence of harm as a share of what rolls back; the lesser of two processes, where `negligible` asks for both."""
+    if status.quantile is not None:
+        return max(status.harm.score * alpha / 2, status.quantile.harm)
+    score = min(status.harm.score, status.harm_beyond.score) if status.harm_beyond.logs else status.harm.score
+    return score * alpha
 
 
 def safety_share(status: CheckStatus, beta: float) -> float:
@@ -210,6 +240,7 @@ def _judged(check: Check, status: CheckStatus, trial: Trial) -> CheckStatus:
     harmed = reached(rules.harm, status.harm) and (
         rules.harm_beyond is None or reached(rules.harm_beyond, status.harm_beyond)
     )
+    harmed = harmed or (status.quantile is not None and status.quantile.harm == 1)
     safe = reached(rules.safety, status.safety) or (
         rules.negligible is not None and reached(rules.negligible, status.negligible)
     )
@@ -219,13 +250,13 @@ def _judged(check: Check, status: CheckStatus, trial: Trial) -> CheckStatus:
         verdict = Verdict.NO_DATA
     else:
         verdict = Verdict.PASS if safe else Verdict.UNDECIDED
-    return _worded(check, status.model_copy(update={"verdict": verdict}), rules)
+    return _worded(check, status.model_copy(update={"verdict": verdict}), rules, trial)
 
 
-def _worded(check: Check, status: CheckStatus, rules: Rules) -> CheckStatus:
+def _worded(check: Check, status: CheckStatus, rules: Rules, trial: Trial) -> CheckStatus:
     """Return the state with its numbers as a person reads them."""
     candidate_total, candidate_bad, stable_total, stable_bad = status.totals or [0, 0, 0, 0]
-    effect = _effect(status)
+    effect, noun = _effect(status), _noun(check, status)
     ways: list[tuple[ProcessState, Rule]] = [(status.safety, rules.safety)]
     if rules.negligible is not None:
         ways.append((status.negligible, rules.negligible))
@@ -237,16 +268,24 @@ def _worded(check: Check, status: CheckStatus, rules: Rules) -> CheckStatus:
             "estimate_candidate": rate((candidate_bad, candidate_total)),
             "effect": ratio(effect),
             "interval": bounds(effect),
-            "harm_evidence": told(rules.harm, status.harm_beyond if beyond else status.harm, _noun(check)),
-            "safety_evidence": told(by, best, _noun(check)),
+            "harm_evidence": told(rules.harm, status.harm_beyond if beyond else status.harm, noun),
+            "safety_evidence": told(by, best, noun),
         }
     )
-    parts = [summary(status, _noun(check)), outlook(status, rules)]
+    if check.quantile is not None and status.quantile is not None:
+        update = quantiles.told(check, status)
+        if status.quantile.harm > status.harm.score * trial.alpha / 2:
+            update["harm_evidence"] = quantiles.standing(status.quantile)
+        status = status.model_copy(update=update)
+    parts = [summary(status, noun), outlook(status, rules)]
     return status.model_copy(update={"reason": sentence("; ".join(part for part in parts if part))})
 
 
-def _noun(check: Check) -> str:
+def _noun(check: Check, status: CheckStatus) -> str:
     """Return what the bad events of a check are called."""
+    unit = " s" if check.preset is CheckPreset.LATENCY else ""
+    if check.quantile is not None:
+        return "slow" if status.quantile is None else f"beyond {status.quantile.bound:g}{unit}"
     if check.preset is CheckPreset.LATENCY:
         return f"slower than {measures.slow_bound(check) / 1000:g} s"
     nouns = {CheckPreset.ERROR_RATIO: "errors", CheckPreset.ACCURACY: "wrong"}

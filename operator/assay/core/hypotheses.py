@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from assay.api.checks import DEFAULT_MARGIN, DEFAULT_TOLERANCE, Check, Threshold
-from assay.api.modeldeployment import Analysis, CheckStatus, DecisionRule
+from assay.api.modeldeployment import Analysis, CheckStatus, DecisionRule, Gate, ModelDeploymentSpec
 from assay.core.decision import Missing
 from assay.core.evidence import Arms, Readings
 from assay.core.processes import Rule
@@ -38,6 +38,8 @@ class Trial:
     """Why nothing may be counted."""
     lag: float = 0.0
     """How many seconds old the newest of all samples is."""
+    tests: int = 1
+    """In how many weight steps a rule that begins anew with each, because it cannot follow the weights, is put to the test."""
 
     @property
     def alpha(self) -> float:
@@ -48,6 +50,12 @@ class Trial:
     def beta(self) -> float:
         """Bound on a false promotion of one check."""
         return beta_of(self.analysis)
+
+
+def rank_tests(spec: ModelDeploymentSpec) -> int:
+    """Return the weight steps among which a rule that cannot follow them divides its level; 1 where they react to nothing."""
+    steps = 1 if spec.strategy.canary is None else len(spec.strategy.canary.weights)
+    return 1 if spec.analysis.gate is Gate.TIME else max(steps, 1)
 
 
 def alpha_of(analysis: Analysis) -> float:
@@ -77,6 +85,8 @@ def with_odds(check: Check, status: CheckStatus, readings: Readings | Missing) -
 def odds_of(check: Check, rate: float | None) -> tuple[float | None, float | None]:
     """Return tolerance and margin as odds ratios; None where they are absolute and stable's rate is not known."""
     thresholds = (check.tolerance, DEFAULT_TOLERANCE), (check.margin, DEFAULT_MARGIN)
+    if check.quantile is not None:  # its tolerance is one of time: the look itself carries it (core/quantiles.py)
+        return 1.0, _odds(check.margin or Threshold(relative=DEFAULT_MARGIN), rate)
     tolerance, margin = (_odds(threshold or Threshold(relative=default), rate) for threshold, default in thresholds)
     return tolerance, margin
 
@@ -106,7 +116,7 @@ def rules_of(check: Check, odds: Sequence[float], analysis: Analysis) -> Rules:
     tolerance, margin = odds
     if analysis.rule is DecisionRule.SPENDING:
         return Rules(spending.harm(alpha, tolerance), None, spending.safety(beta, margin), None)
-    harm = proportion.harm(alpha, tolerance)
+    harm = proportion.harm(alpha if check.quantile is None else alpha / 2, tolerance)
     if check.negligible is None:
         return Rules(harm, None, proportion.safety(beta, margin), None)
     # Two ways to pass share the chance of passing wrongly. Harm must be shown in both ways, which costs nothing: while

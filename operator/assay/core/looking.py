@@ -8,7 +8,7 @@ from assay.api.checks import CheckPreset
 from assay.api.modeldeployment import CandidateStatus, CheckStatus, ModelDeploymentStatus
 from assay.core import canary, checks, measures
 from assay.core.evidence import Arms
-from assay.core.hypotheses import Trial
+from assay.core.hypotheses import Trial, rank_tests
 from assay.core.plan import candidate_of, stable_of
 from assay.core.sentences import LONGEST
 from assay.core.times import moment, parsed
@@ -116,7 +116,15 @@ def _trial(world: World, candidate: CandidateStatus, arms: Arms) -> Trial:
         floor, waiting = max(floor, warm.timestamp()), f"The candidate is warming up until {moment(warm)}."
     lag = _lag(world)
     # A clock that is ahead stamps samples with moments that have not come: what it says of an instant, it says later.
-    return Trial(arms, analysis, world.now, None if floor is None else floor + max(0.0, -lag), waiting, lag)
+    return Trial(
+        arms,
+        analysis,
+        world.now,
+        None if floor is None else floor + max(0.0, -lag),
+        waiting,
+        lag,
+        rank_tests(world.resource.spec),
+    )
 
 
 def _lag(world: World) -> float:

@@ -1,6 +1,7 @@
 """Which counters does a check need, and what do they say?"""
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
@@ -22,6 +23,8 @@ from assay.core.names import (
 
 ALL = "+Inf"  # the bound of the bucket that holds every request
 RESPONSE_CLASS = "envoy_response_code_class"
+MILLISECONDS = 1000.0  # in a second; so the router's bounds are written
+MOST_BOUNDS = 199
 _REQUESTS = Query(REQUESTS_METRIC, ((METRIC_VIA, "split"),))
 
 Found: TypeAlias = Mapping[Query, tuple[Series, ...] | Missing]
@@ -37,6 +40,8 @@ def queries(checks: Sequence[Check], *, history: bool = False) -> tuple[Query, .
 def _queries(check: Check) -> tuple[Query, ...]:
     if check.preset is CheckPreset.ACCURACY:
         return (Query(OUTCOMES_METRIC, (("age_seconds", str(check.label_delay_seconds)),)),)
+    if check.histogram is not None:
+        return (_query(check.histogram.model_copy(update={"metric": f"{check.histogram.metric}_bucket"})),)
     if check.preset is CheckPreset.LATENCY:
         return (_buckets(check),)
     if check.proportion is None:
@@ -55,9 +60,15 @@ def slow_bound(check: Check) -> int:
 
 
 def _buckets(check: Check) -> Query:
-    """Return the query for two buckets: up to the bound, and all. Prometheus 2 and 3 write a bound in different ways."""
+    """Return the query for all buckets, or for two: up to the bound, and all.
+
+    Prometheus 2 and 3 write a bound in different ways.
+    """
+    query = Query(f"{LATENCY_METRIC}_bucket", ((METRIC_VIA, "split"),))
+    if check.quantile is not None:
+        return query
     bound = slow_bound(check)
-    return Query(f"{LATENCY_METRIC}_bucket", ((METRIC_VIA, "split"),), (("le", (f"{bound}", f"{bound}.0", ALL)),))
+    return replace(query, among=(("le", (f"{bound}", f"{bound}.0", ALL)),))
 
 
 def _slow(series: tuple[Series, ...]) -> Events | Missing:
@@ -76,6 +87,40 @@ def _slow(series: tuple[Series, ...]) -> Events | Missing:
     return Events.proportion(tuple(bad), tuple(total))
 
 
+def histogram(series: Sequence[Series], unit: float = 1.0) -> Events | Missing:
+    """Return the buckets of a classic histogram, at scrapes that told all of them.
+
+    Args:
+        series: Of all bounds, which the label `le` names.
+        unit: What one is of what the bounds are written in: 1000 for milliseconds.
+    """
+    bounds = {one.labels.get("le", ""): _bound(one) for one in series}
+    finite = sorted({bound / unit for bound in bounds.values() if math.isfinite(bound)})
+    if series and (math.inf not in bounds.values() or not finite or finite[0] <= 0):
+        told = ", ".join(sorted(bounds, key=lambda le: bounds[le]))
+        return Missing(f"its buckets must be le=+Inf and at least one above 0, and they are {told or 'none'}")
+    if len(finite) > MOST_BOUNDS:
+        return Missing(f"it has {len(finite)} buckets, of which status holds {MOST_BOUNDS} at most")
+    together: dict[frozenset[tuple[str, str]], list[Series]] = defaultdict(list)
+    for one in series:
+        together[_without_bound(one)].append(one)
+    kinds: list[list[Series]] = [[] for _ in range(len(finite) + 1)]
+    for buckets in together.values():
+        if len(buckets) != len(kinds):
+            return Missing(f"pod {buckets[0].labels.get('pod')} has {len(buckets)} buckets, others have {len(kinds)}")
+        times = set.intersection(*({at for at, _ in one.samples} for one in buckets))
+        for kind, one in zip(kinds, sorted(buckets, key=_bound), strict=True):
+            kind.append(Series(one.labels, tuple(sample for sample in one.samples if sample[0] in times)))
+    return Events(tuple(map(tuple, kinds)), evidence.histogram_of(finite), tuple(finite))
+
+
+def _bound(series: Series) -> float:
+    try:
+        return float(series.labels.get("le", ""))
+    except ValueError:
+        return math.nan
+
+
 def _without_bound(series: Series) -> frozenset[tuple[str, str]]:
     return frozenset((label, value) for label, value in series.labels.items() if label != "le")
 
@@ -91,6 +136,8 @@ def events(check: Check, found: Found, *, history: bool = False) -> Events | Mis
     if check.preset is CheckPreset.ACCURACY:
         wrong, correct, unlabelled = (_with_outcome(series[0], one) for one in (WRONG, CORRECT, UNLABELLED))
         return Events.proportion(wrong, (*wrong, *correct), unlabelled)
+    if check.quantile is not None:
+        return histogram(series[0], 1.0 if check.preset is None else MILLISECONDS)
     if check.preset is CheckPreset.LATENCY:
         return _slow(series[0])
     if check.proportion is None:

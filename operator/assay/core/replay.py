@@ -16,7 +16,7 @@ from assay.api.modeldeployment import CheckStatus, ModelDeploymentSpec
 from assay.core import canary, checks, evidence
 from assay.core.decision import Missing, Series
 from assay.core.evidence import Arms, Events, Readings
-from assay.core.hypotheses import Trial
+from assay.core.hypotheses import Trial, rank_tests
 from assay.core.names import METRIC_REVISION
 from assay.core.sentences import sentence
 
@@ -104,11 +104,11 @@ def _trial(spec: ModelDeploymentSpec, begin: float, request: float, time: float)
     floor, waiting = begin - JUST, ""  # the samples of the beginning are the first to be subtracted
     if spec.analysis.warmup_seconds and time >= request:
         floor, waiting = request + spec.analysis.warmup_seconds, "The candidate is warming up."
-    return Trial(ARMS, spec.analysis, EPOCH + timedelta(seconds=time), floor, waiting)
+    return Trial(ARMS, spec.analysis, EPOCH + timedelta(seconds=time), floor, waiting, tests=rank_tests(spec))
 
 
 def _decided(spec: ModelDeploymentSpec, trial: Trial, time: float, state: Sequence[CheckStatus]) -> Judged:
-    shares = tuple((checks.harm_score(one) * trial.alpha, checks.safety_share(one, trial.beta)) for one in state)
+    shares = tuple((checks.harm_share(one, trial.alpha), checks.safety_share(one, trial.beta)) for one in state)
     failure = canary.failure(spec, state) or canary.ignorance(spec, state)
     held = canary.unpassed(spec, state)
     decision, check, reason = Decision.PROMOTE, "", "Every required check passed."

@@ -50,7 +50,8 @@ def summary(status: CheckStatus, noun: str) -> str:
     if not status.totals:
         return "nothing counted yet"
     candidate_total, candidate_bad, stable_total, stable_bad = status.totals
-    effect = f" (odds ratio {status.effect})" if status.effect else ""
+    what = "odds ratio" if status.quantile is None else "ratio of the quantiles"
+    effect = f" ({what} {status.effect})" if status.effect else ""
     parts = [f"candidate {candidate_bad} {noun} / {candidate_total}, stable {stable_bad} / {stable_total}{effect}"]
     if status.labels:
         parts.append("labelled {:.3g} of candidate, {:.3g} of stable".format(*shares(status)))

@@ -8,16 +8,27 @@ now, and a candidate that is the stable revision is none.
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel
 
 from assay.api.base import Verdict
-from assay.api.modeldeployment import Analysis, CheckStatus, CounterState, ModelDeployment, ProcessState, WalkState
+from assay.api.modeldeployment import (
+    Analysis,
+    CheckStatus,
+    CounterState,
+    ModelDeployment,
+    ProcessState,
+    QuantileState,
+    RanksState,
+    WalkState,
+)
 from assay.core.checks import safety_share
 from assay.core.split import LARGEST_GENERATION
 from assay.core.times import moment, parsed
 from assay.stats import proportion
+from assay.stats.boundary import NODES, Density, mass
 
 MOST = 2**52  # counted events; twice as many is the largest integer that every JSON reader keeps exact
 LOOK = 5  # numbers: the second, then total and bad of both sides
@@ -26,6 +37,7 @@ ROUNDING = 1e-9
 FORGOTTEN = 1e-6  # of all chance; what rounding takes from a walk is a millionth of that
 WIDEST = 2**40  # counts per cell of a walk
 FAR = 1e15  # of a log-likelihood ratio: beyond what 2**52 events can say
+HUGE = 1e30  # of a sum of ranks, of its variance and of its law
 DAY = 86_400.0  # by which Prometheus' clock may be ahead of ours
 GRID = len(proportion.HARM_WEIGHTS)  # alternatives of every rule
 LATTICE = len(proportion.start_effect().logs)
@@ -78,6 +90,7 @@ def _is_sound(check: CheckStatus, analysis: Analysis, now: datetime) -> bool:
         and _is_effect(check)
         and all(_is_process(one, harm) for one in (check.harm, check.harm_beyond))
         and all(_is_process(one, safety) for one in (check.safety, check.negligible))
+        and (check.quantile is None or _is_quantile(check.quantile))
         and all(_is_counter(one, now) for one in check.counters)
     )
 
@@ -112,6 +125,32 @@ def _is_effect(check: CheckStatus) -> bool:
     return (
         sums and bool(check.totals) and len(check.lattice) == LATTICE and all(abs(one) <= FAR for one in check.lattice)
     )
+
+
+def _is_quantile(state: QuantileState) -> bool:
+    """Return whether these are two histograms with the same buckets, and a rank test that can have come here."""
+    sides, ranks = (state.candidate, state.stable), state.ranks
+    buckets = all(0 < a < b < math.inf for a, b in pairwise([state.bounds[0] / 2, *state.bounds]))
+    counts = all(len(one) == len(state.bounds) + 1 and 0 < sum(one) <= MOST for one in sides) or not any(sides)
+    return (
+        buckets
+        and state.bound in state.bounds
+        and counts
+        and abs(ranks.excess) <= HUGE
+        and 0 <= ranks.tested <= ranks.information <= HUGE
+        and (ranks.scale > 0 or not ranks.tested)
+        and 0 <= ranks.spent < 1
+        and abs(ranks.third) <= HUGE
+        and all(0 <= one <= HUGE for one in ranks.density)
+        and -HUGE <= ranks.lowest <= ranks.highest <= HUGE
+        and (_is_law(ranks) if ranks.tested else not ranks.density)
+    )
+
+
+def _is_law(ranks: RanksState) -> bool:
+    """Return whether a bound was crossed, or else the density holds all other chance."""
+    density = Density(ranks.lowest, ranks.highest, tuple(ranks.density))
+    return len(ranks.density) == NODES and abs(mass(density) + ranks.spent - 1) <= FORGOTTEN
 
 
 def _are_totals(totals: Sequence[int]) -> bool:

@@ -18,7 +18,9 @@ from assay.stats.counts import Floats
 MINIMUM: Final = 1 / 256  # smaller increments would fall between the nodes
 REACH: Final = 6.0  # standard deviations below zero at which the density is cut: less than 1e-9 lies beyond
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(100)
+NODES: Final = 100  # at which the density is kept
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(NODES)
 _FAR: Final = 9.0  # standard deviations that an increment never exceeds
 
 
@@ -37,6 +39,11 @@ class Density:
 def nothing() -> Density:
     """The sum before the first increment."""
     return Density(0.0, 0.0, ())
+
+
+def mass(density: Density) -> float:
+    """Chance of having crossed no bound so far."""
+    return float(_masses(density)[1].sum())
 
 
 def beyond(density: Density, variance: float, bound: float) -> float:

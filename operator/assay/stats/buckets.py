@@ -12,6 +12,7 @@ from assay.stats.counts import Floats, Look
 
 MOST_SCHEMA: Final = 8
 LEAST_SCHEMA: Final = -4
+ROUNDING: Final = 1e-9  # by so much a bound may miss another one times a factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,30 +86,32 @@ def slow(look: Histogram, bound: float) -> Look:
     return Look(sum(look.candidate), sum(look.candidate[first:]), sum(look.stable), sum(look.stable[first:]))
 
 
-def slowed(look: Histogram, buckets: int) -> Histogram:
-    """Take the stable revision's requests as slower by some buckets: a tolerance, for bounds a constant factor apart.
+def slowed(look: Histogram, factor: float) -> Histogram:
+    """Take the stable revision's requests as slower by a factor: a tolerance.
 
     A test that the candidate is slower than that shows that somewhere it is slower than the stable revision by more than
-    the factor between bounds, taken to the power of `buckets`. Nothing is lost to rounding, as requests within a bucket
-    are compared with requests within another one that is just so much wider. What the stable revision's fastest bucket
-    holds may have become as slow as the last bound reached so; up to there the candidate's buckets are joined.
+    the factor. A request of the stable revision is taken to have been as slow as its bucket's end, and goes to the bucket
+    in which that times the factor lies. So nothing is assumed of what lies inside a bucket, and what is tolerated in truth
+    reaches to the next bound: with bounds a fifth apart, up to a fifth more than the factor (and not more, where the factor
+    is a power of that between bounds). What the stable revision's fastest bucket holds may have become as slow as the
+    last bound reached so; up to there the candidate's buckets are joined.
 
     Args:
         look: Counts since the previous look.
-        buckets: How many, at least 0.
+        factor: At least 1, which changes nothing.
 
     Raises:
-        ValueError: The bounds are not a constant factor apart, or too few.
+        ValueError: The factor is less than 1.
     """
-    steps = np.diff(np.log(look.bounds[:-1]))
-    if not 0 <= buckets < len(look.bounds) - 1:
-        raise ValueError(f"buckets is {buckets}: must be at least 0 and below {len(look.bounds) - 1}, the finite ones")
-    if steps.size and np.ptp(steps) > 1e-6 * steps[0]:
-        raise ValueError("bounds: are not a constant factor apart, so that no number of buckets is a factor")
-    candidate = (0,) * buckets + (sum(look.candidate[: buckets + 1]), *look.candidate[buckets + 1 :])
-    last = len(look.bounds) - 1 - buckets
-    stable = (0,) * buckets + (*look.stable[:last], sum(look.stable[last:]))
-    return Histogram(look.bounds, candidate, stable)
+    if not factor >= 1:
+        raise ValueError(f"factor is {factor}: must be at least 1")
+    ends = np.array(look.bounds[:-1])
+    places = [*np.searchsorted(ends, ends * factor * (1 - ROUNDING)).tolist(), len(ends)]
+    candidate, stable = [0] * len(look.bounds), [0] * len(look.bounds)
+    for bucket, place in enumerate(places):
+        stable[place] += look.stable[bucket]
+        candidate[max(bucket, places[0])] += look.candidate[bucket]
+    return Histogram(look.bounds, tuple(candidate), tuple(stable))
 
 
 def native_bounds(schema: int, first: int, last: int) -> tuple[float, ...]:
@@ -134,7 +137,7 @@ def native_bounds(schema: int, first: int, last: int) -> tuple[float, ...]:
 def native_index(schema: int, bound: float) -> int:
     """The index of the native bucket that a latency in seconds falls into; the inverse of `native_bounds`."""
     exact = math.log2(bound) * 2.0**schema
-    return round(exact) if abs(exact - round(exact)) < 1e-9 else math.ceil(exact)  # noqa: PLR2004 - rounding
+    return round(exact) if abs(exact - round(exact)) < ROUNDING else math.ceil(exact)
 
 
 def native_counts(

@@ -8,8 +8,8 @@ alpha * sqrt(I / (I + I0)), I being the sum of the variances and I0 that of FIVE
 
 What is promised is approximate, unlike in `proportion`: the sum is taken for a normal one. Where buckets make it lopsided
 (nearly all requests in one of them), nothing is decided before enough looks have made it even. And weights must not
-react to what was seen; where they do, take a test for each weight step, at alpha divided by the number of steps. There is no tolerance: with much traffic a difference is found that nobody would mind. Compare
-what `buckets.slowed` returns, or let harm also need `latency.ratio_interval` where bounds are uneven.
+react to what was seen; where they do, take a test for each weight step, at alpha divided by the number of steps. There is no tolerance: with much traffic a difference is found that nobody would mind.
+Compare what `buckets.slowed` returns.
 """
 
 import math

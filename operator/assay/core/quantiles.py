@@ -1,0 +1,166 @@
+"""Is the candidate slower, as a histogram tells it?
+
+Two tests share the level of a check: one of ranks, over the whole distribution, and one of the share beyond the bound that
+is nearest to the wanted quantile, which goes through the same processes as any proportion. Both look at what the stable
+revision would be, were it slower by the tolerance.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import NamedTuple
+
+from assay.api.checks import DEFAULT_TOLERANCE, Check
+from assay.api.modeldeployment import CheckStatus, QuantileState, RanksState
+from assay.core.evidence import Counted, Readings
+from assay.core.hypotheses import Trial
+from assay.stats import buckets, latency, wilcoxon
+from assay.stats.boundary import Density
+from assay.stats.buckets import Histogram
+from assay.stats.latency import Interval, Latencies
+from assay.stats.proportion import Look
+from assay.stats.wilcoxon import Ranks
+
+NEARLY = 0.99  # of what decides, at most, while no bound was crossed
+LEVEL = 0.05  # of the interval that is shown
+
+
+class Seen(NamedTuple):
+    """One look at a histogram, as proportions beyond the bound."""
+
+    counted: Look
+    """As counted."""
+    weighed: Look
+    """Less what requests that fail together say twice."""
+    tolerated: Look
+    """The same, the stable revision slowed by the tolerance."""
+
+
+def tolerance(check: Check) -> float:
+    """Return how much slower is no harm: 0.10 for ten percent."""
+    given = check.tolerance.relative if check.tolerance is not None else None
+    return float(given or DEFAULT_TOLERANCE)
+
+
+def begin_step(status: CheckStatus) -> QuantileState | None:
+    """Return the state without what was counted: sums over looks with different weights compare nothing (Simpson 1951)."""
+    known = status.quantile
+    return None if known is None else QuantileState(bounds=known.bounds, bound=known.bound)
+
+
+def changed(status: CheckStatus, counted: Counted) -> str:
+    """Return why a look cannot be compared with those before it, or an empty string."""
+    if status.quantile is None or tuple(status.quantile.bounds) == counted.bounds:
+        return ""
+    return "the histogram has other buckets than when the rollout began"
+
+
+def at_quantile(check: Check, readings: Readings) -> Readings:
+    """Return a histogram's readings as a proportion: the share beyond the bound that is nearest to stable's quantile."""
+    latest = [target[-1] for target in readings.values() if target]
+    stable = [sum(numbers) for numbers in zip(*(one.stable for one in latest), strict=True)]
+    if not stable or not stable[-1]:
+        return {}
+    wanted = float(check.quantile or 1)
+    place = min(range(len(stable) - 1), key=lambda at: abs(stable[at] / stable[-1] - wanted))
+    return {target: tuple(one.slower(place) for one in found) for target, found in readings.items()}
+
+
+def added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> tuple[QuantileState, Seen]:
+    """Return the state with one more look, in which both revisions had events, and what is beyond the bound."""
+    look = counted.histogram
+    state = status.quantile or QuantileState(
+        bounds=list(counted.bounds), bound=buckets.nearest_bound(look, float(check.quantile or 1))
+    )
+    old, divisor = _latencies(state), status.dispersion or 1.0
+    new = latency.update(old, look)
+    weighed = Histogram(
+        look.bounds, *(_grown(getattr(old, side), getattr(new, side), divisor) for side in ("candidate", "stable"))
+    )
+    tolerated = buckets.slowed(weighed, 1 + tolerance(check))
+    ranks = wilcoxon.update(level(trial), _ranks(state), tolerated)
+    state = QuantileState(
+        bounds=state.bounds,
+        bound=state.bound,
+        candidate=list(new.candidate),
+        stable=list(new.stable),
+        ranks=_ranks_state(ranks),
+    )
+    state = state.model_copy(update={"harm": _share(check, state, trial)})
+    return state, Seen(*(buckets.slow(one, state.bound) for one in (look, weighed, tolerated)))
+
+
+def level(trial: Trial) -> float:
+    """Return the level of one rank test: half of the check's, over the weight steps, with each of which it begins anew."""
+    return trial.alpha / 2 / trial.tests
+
+
+def _grown(old: Sequence[int], new: Sequence[int], divisor: float) -> tuple[int, ...]:
+    """Return what independent requests would have added to each bucket."""
+    before = old or (0,) * len(new)
+    return tuple(round(b / divisor) - round(a / divisor) for a, b in zip(before, new, strict=True))
+
+
+def told(check: Check, status: CheckStatus) -> dict[str, str]:
+    """Return what the histograms of this weight step say of the quantile, as a person reads it."""
+    state = status.quantile
+    found = None if state is None else latency.estimates(_latencies(state), float(check.quantile or 1))
+    if state is None or found is None:
+        return {"estimate_candidate": "", "estimate_stable": "", "effect": "", "interval": ""}
+    candidate, stable = found
+    low, high = _ratio_interval(check, state, LEVEL)
+    return {
+        "estimate_candidate": f"{candidate:.3g}",
+        "estimate_stable": f"{stable:.3g}",
+        "effect": f"{candidate / stable:.3g}" if stable else "",
+        "interval": f"{low:.3g} to {'infinity' if math.isinf(high) else f'{high:.3g}'}",
+    }
+
+
+def standing(state: QuantileState) -> str:
+    """Return the ranks' evidence as people read it."""
+    seen, bound = wilcoxon.standing(_ranks(state))
+    decides = "decides at no number yet" if bound is None else f"of {bound:.2g}"
+    return f"ranks {seen:.2g} standard errors {decides}"
+
+
+def _share(check: Check, state: QuantileState, trial: Trial) -> float:
+    """Return the ranks' evidence of harm: how much less likely than the sum that was seen the bound is.
+
+    Ranks show that the candidate is slower; harm is that only if its quantile is so beyond the tolerance. With a tolerance
+    of 0 anything slower is harm.
+    """
+    allowed = tolerance(check)
+    if state.ranks.refuted:
+        beyond = allowed == 0 or _ratio_interval(check, state, level(trial))[0] >= 1 + allowed
+        return 1.0 if beyond else 0.0
+    seen, bound = wilcoxon.standing(_ranks(state))
+    if bound is None or seen <= 0:
+        return 0.0
+    return min(math.exp((seen * seen - bound * bound) / 2), NEARLY)
+
+
+def _ratio_interval(check: Check, state: QuantileState, alpha: float) -> Interval:
+    return latency.ratio_interval(_latencies(state), float(check.quantile or 1), alpha)
+
+
+def _latencies(state: QuantileState) -> Latencies:
+    if not state.candidate:
+        return latency.start()
+    return Latencies(tuple(state.bounds), tuple(state.candidate), tuple(state.stable))
+
+
+def _ranks(state: QuantileState) -> Ranks:
+    kept = state.ranks
+    if not kept.information:
+        return wilcoxon.start()
+    numbers = (kept.excess, kept.information, kept.third, kept.scale, kept.spent, kept.tested)
+    density = Density(kept.lowest, kept.highest, tuple(kept.density))
+    return Ranks(tuple(state.bounds), *numbers, density, kept.refuted)
+
+
+def _ranks_state(ranks: Ranks) -> RanksState:
+    kept = asdict(ranks)
+    density = kept.pop("density")
+    kept.pop("bounds")
+    return RanksState(**kept, lowest=density["lowest"], highest=density["highest"], density=list(density["values"]))
