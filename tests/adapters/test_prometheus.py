@@ -293,3 +293,43 @@ def test_names_that_prometheus_does_not_allow_are_never_sent(query: Query) -> No
 
 def test_series_are_values() -> None:
     assert Series({}, ()) == Series({}, ())
+
+
+def a_native(*buckets: tuple[int, str, str, str], at: float = 1.0) -> dict[str, Any]:
+    """As Prometheus tells a native histogram: the buckets that hold something."""
+    one = a_series(assay_revision="aaaaaaaa", pod="p")
+    one["histograms"] = [[at, {"count": "9", "sum": "1", "buckets": [list(bucket) for bucket in buckets]}]]
+    del one["values"]
+    return one
+
+
+def test_a_native_histogram_is_laid_on_bounds_nine_percent_apart(server: Script, metrics: PrometheusMetrics) -> None:
+    told = a_native(
+        (3, "-0.001", "0.001", "1"),  # around zero
+        (0, "0.0000001", "0.0000002", "2"),  # quicker than the grid begins
+        (0, "0.2102241038134286", "0.25", "4"),
+        (0, "0.25", "0.3", "8"),  # a custom bound
+        (0, "5000", "10000", "16"),  # slower than the grid ends
+    )
+    server.says(200, answer(told))
+
+    series = measured(metrics)
+
+    by_bound = {float(one.labels["le"]): one.samples for one in series}
+    assert len(by_bound) == 194
+    assert by_bound[2.0**-14] == ((1.0, 2.0),)
+    assert by_bound[2.0**-2.125] == ((1.0, 3.0),)
+    assert by_bound[0.25] == ((1.0, 7.0),)
+    assert by_bound[2.0**-1.75] == ((1.0, 7.0),)  # 0.297, and 0.3 lies beyond it
+    assert by_bound[2.0**-1.625] == ((1.0, 15.0),)
+    assert by_bound[1024.0] == ((1.0, 15.0),)
+    assert by_bound[float("inf")] == ((1.0, 31.0),)
+
+
+def test_a_native_histogram_of_values_below_zero_is_no_latency(server: Script, metrics: PrometheusMetrics) -> None:
+    server.says(200, answer(a_native((1, "-2", "-1", "3"))))
+
+    found = metrics.series(QUERY, "shop", "flights")
+
+    assert isinstance(found, Missing)
+    assert "of pod p: 0 requests took no time and 3 less than none: these are not latencies" in found.reason

@@ -15,6 +15,7 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from requests.exceptions import RequestException
 from urllib3.util.retry import Retry
 
+from assay.adapters.native import classic
 from assay.core.decision import Missing, Query, Series
 from assay.core.errors import InvalidSpec
 from assay.core.names import METRIC_DEPLOYMENT
@@ -198,14 +199,19 @@ def _grouped(found: list[Any]) -> Fleet:
     spoilt: dict[tuple[str, str], Missing] = {}
     for one in found:
         labels = {str(label): str(value) for label, value in one["metric"].items()}
-        samples = tuple((float(at), float(value)) for at, value in one["values"])
+        samples = () if "histograms" in one else tuple((float(at), float(value)) for at, value in one["values"])
         place = labels.get("namespace", ""), labels.get(METRIC_DEPLOYMENT, "")
         if not all(place):
             continue
+        who = f"{labels.get('__name__', 'a counter')} of pod {labels.get('pod', '')}"
+        if "histograms" in one:
+            try:
+                fleet[place] += classic(labels, one["histograms"])
+            except ValueError as error:
+                spoilt[place] = Missing(f"{who}: {error}")
+            continue
         if not all(math.isfinite(value) for _, value in samples):
-            spoilt[place] = Missing(
-                f"{labels.get('__name__', 'a counter')} of pod {labels.get('pod', '')} is no number"
-            )
+            spoilt[place] = Missing(f"{who} is no number")
         elif samples:
             fleet[place].append(Series(labels, samples))
     return {place: tuple(series) for place, series in fleet.items()} | spoilt

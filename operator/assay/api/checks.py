@@ -60,6 +60,13 @@ class LabelMatch(Model):
     """Label values that a series must have. Default none."""
 
 
+class Histogram(LabelMatch):
+    """A histogram and the label values that select its series."""
+
+    native: Flag = False
+    """True: a native histogram, laid on bounds 9 % apart. False: a classic one, named without _bucket. Default false."""
+
+
 class Proportion(Model):
     """Bad events of all events."""
 
@@ -196,8 +203,8 @@ class Check(Model):
     """A ready-made metric: error-ratio is the share of answers 5xx; accuracy judges the share of labelled predictions that were wrong; latency how long the model took, as the router measures it. Exactly one of preset, proportion and histogram."""
     proportion: Proportion | None = None
     """Bad events of all events, by counters of your own. Exactly one of preset, proportion and histogram."""
-    histogram: LabelMatch | None = None
-    """A classic histogram of your own, named without _bucket, of which less is better, such as the seconds to the first token. Exactly one of preset, proportion and histogram."""
+    histogram: Histogram | None = None
+    """A histogram of your own, of values above 0 of which less is better, such as the seconds to the first token. Exactly one of preset, proportion and histogram."""
     quantile: Probability | None = None
     """Preset latency, or histogram: compares the whole distribution by ranks, and the share beyond the bound that is nearest to this quantile, such as 0.95. In place of slowerThanSeconds."""
     slower_than_seconds: Decimal | None = None

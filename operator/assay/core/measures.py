@@ -41,7 +41,8 @@ def _queries(check: Check) -> tuple[Query, ...]:
     if check.preset is CheckPreset.ACCURACY:
         return (Query(OUTCOMES_METRIC, (("age_seconds", str(check.label_delay_seconds)),)),)
     if check.histogram is not None:
-        return (_query(check.histogram.model_copy(update={"metric": f"{check.histogram.metric}_bucket"})),)
+        query = _query(check.histogram)
+        return (query if check.histogram.native else replace(query, metric=f"{query.metric}_bucket"),)
     if check.preset is CheckPreset.LATENCY:
         return (_buckets(check),)
     if check.proportion is None:

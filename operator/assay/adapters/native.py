@@ -1,0 +1,57 @@
+"""What does Prometheus tell of a native histogram, as cumulative buckets on one grid?
+
+Native histograms name only the buckets that hold something, in the resolution that they have at the moment, and those of custom
+bounds any bound. To be subtracted, and compared between pods, all are laid on one grid: bounds 9 % apart (schema 3).
+A bucket that ends between two of them goes to the higher one.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any, Final
+
+from assay.core.decision import Series
+from assay.stats.buckets import native_bounds, native_counts, native_index
+
+SCHEMA: Final = 3
+FIRST, LAST = -14 * 2**SCHEMA, 10 * 2**SCHEMA  # from 61 microseconds to 1,024 seconds, where those are the unit
+BOUNDS: Final = native_bounds(SCHEMA, FIRST, LAST)
+
+
+def classic(labels: Mapping[str, str], samples: Sequence[tuple[float, Mapping[str, Any]]]) -> tuple[Series, ...]:
+    """Return one series per bound of the grid, as a classic histogram has them.
+
+    Args:
+        labels: Of the native histogram.
+        samples: (seconds since the epoch, what the HTTP API says: `count`, and `buckets` of [rule, lower, upper, count]).
+
+    Raises:
+        ValueError: Values below 0, or something that is no count: a quantile of those is not told by a factor.
+    """
+    counts = [(float(at), accumulate(_on_grid(one.get("buckets", [])))) for at, one in samples]
+    columns: dict[float, list[tuple[float, float]]] = {bound: [] for bound in BOUNDS}
+    for at, cumulative in counts:
+        for bound, value in zip(BOUNDS, cumulative, strict=True):
+            columns[bound].append((at, float(value)))
+    return tuple(
+        Series({**labels, "le": "+Inf" if math.isinf(bound) else repr(bound)}, tuple(column))
+        for bound, column in columns.items()
+    )
+
+
+def _on_grid(buckets: Sequence[Sequence[Any]]) -> tuple[int, ...]:
+    placed: dict[int, int] = defaultdict(int)
+    negative = 0
+    for _, _, upper, count in buckets:  # the lower end may be minus infinity: of custom bounds, the first bucket's
+        if float(upper) < 0:
+            negative += round(float(count))
+        else:
+            placed[_index(float(upper))] += round(float(count))
+    return native_counts(placed, FIRST, LAST, negative=negative)
+
+
+def _index(bound: float) -> int:
+    if bound <= BOUNDS[0]:
+        return FIRST
+    return LAST + 1 if bound > BOUNDS[-2] else native_index(SCHEMA, bound)
