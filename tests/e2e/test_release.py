@@ -4,6 +4,7 @@ The whole story is told once (about five minutes); each test then asks one quest
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from assay.app.cli import main
@@ -20,6 +22,8 @@ from assay.sandbox.layout import Layout
 from e2e.operators import sigkill
 from flights.shop import Shop, until
 
+P95 = [{"name": "p95", "preset": "latency", "quantile": "0.95"}]
+EXAMPLE = yaml.safe_load((Path(__file__).parents[2] / "examples/flights/modeldeployment.yaml").read_text())
 STEPS = [{"weight": weight, "minSeconds": 4} for weight in (5, 10, 15, 20, 25, 30, 35, 40, 45, 50)]
 
 
@@ -71,7 +75,7 @@ def story(shop: Shop) -> Story:
     shop.release("v3", steps=STEPS)
     wrong = shop.stage("Stable", "RolledBack")
     heard_last = shop.heard()
-    shop.release("v4", steps=STEPS, checks=[{"name": "p95", "preset": "latency", "quantile": "0.95"}])
+    shop.release("v4", steps=STEPS, checks=P95)
     slow = shop.stage("Stable", "RolledBack")
     return Story(first, promoted, heard_promoted, rolled_back, heard, children, wrong, heard_last, slow)
 
@@ -106,9 +110,9 @@ def test_the_model_that_is_only_slow_is_rolled_back_on_what_the_routers_measured
     ended = story.slow["history"][0]
 
     assert (story.slow["stage"], ended["outcome"], ended["worstCheck"]) == ("RolledBack", "RolledBack", "p95")
-    (check,) = story.slow["checks"]
-    assert float(check["estimateCandidate"]) > 0.08 > float(check["estimateStable"]) > 0
-    assert "ratio of the quantiles" in ended["reason"]
+    found = re.search(r"ratio of the quantiles ([0-9.]+)", ended["reason"])
+    assert found is not None, ended["reason"]
+    assert float(found[1]) > 2
     assert story.slow["stable"]["revision"] == story.promoted["stable"]["revision"]
 
 
@@ -164,7 +168,9 @@ def test_a_rollout_that_prometheus_has_kept_is_replayed_to_the_same_decision(
     status = {"v2": story.promoted, "v5": story.rolled_back, "v3": story.wrong, "v4": story.slow}[version]
     ended, stable = status["history"][0], story.first if version == "v2" else status["stable"]["revision"]
     spec = tmp_path / "modeldeployment.json"
-    spec.write_text(shop.kubectl("get", "modeldeployment", "flights", "--output", "json"))
+    manifest = json.loads(shop.kubectl("get", "modeldeployment", "flights", "--output", "json"))
+    manifest["spec"]["analysis"]["checks"] = P95 if version == "v4" else EXAMPLE["spec"]["analysis"]["checks"]
+    spec.write_text(json.dumps(manifest))
     begin, end = (datetime.fromisoformat(ended[key]).timestamp() for key in ("startTime", "endTime"))
     past = {"prometheus": cluster.status(sandbox)["prometheus"], "start": begin - 10, "end": end + 10,
             "stable": stable, "candidate": ended["revision"]}  # fmt: skip
