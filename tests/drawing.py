@@ -52,6 +52,9 @@ def checks(draw: st.DrawFn) -> Manifest:
     if found.get("preset") == "accuracy" or draw(st.integers(0, 9)) == 0:
         _maybe(draw, found, "labelDelaySeconds", [1, 60], [0, "60"])
         _maybe(draw, found, "minCoverage", *CHANCE)
+    if draw(st.integers(0, 9)) == 0:
+        shares = st.sampled_from(["0.05", "0.1", "0.95", "1", "x"])
+        found["classCoverage"] = draw(st.dictionaries(st.sampled_from(["a", "b", "c d", ""]), shares, max_size=3))
     if "preset" not in found and draw(st.integers(0, 3)) == 0:
         found["histogram"] = draw(label_matches())
         _maybe(draw, found, "quantile", *CHANCE)

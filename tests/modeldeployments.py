@@ -162,6 +162,26 @@ WRONG = {
     "coverage of nothing": Wrong(
         with_checks({**ACCURACY, "minCoverage": "0"}), "spec.analysis.checks[0].minCoverage", ONE_DECIMAL
     ),
+    "coverage by class of errors": Wrong(
+        with_check(classCoverage={"fraud": "0.5", "fine": "0.9"}),
+        "spec.analysis.checks[0]",
+        "classCoverage belongs to preset accuracy",
+    ),
+    "coverage by class and of all": Wrong(
+        with_checks({**ACCURACY, "classCoverage": {"fraud": "0.5", "fine": "0.9"}, "minCoverage": "0.5"}),
+        "spec.analysis.checks[0]",
+        "classCoverage belongs to preset accuracy, and stands in place of minCoverage",
+    ),
+    "hardly a label of one class": Wrong(
+        with_checks({**ACCURACY, "classCoverage": {"fraud": "0.05", "fine": "0.9"}}),
+        "spec.analysis.checks[0]",
+        "classCoverage must be 0.1 or more of every class",
+    ),
+    "name of a class": Wrong(
+        with_checks({**ACCURACY, "classCoverage": {"no fraud": "0.5", "fine": "0.9"}}),
+        "spec.analysis.checks[0].classCoverage",
+        "must have names of classes as keys",
+    ),
     "latency without a bound": Wrong(
         with_check(preset="latency"), "spec.analysis.checks[0]", "preset latency must have exactly one of quantile"
     ),

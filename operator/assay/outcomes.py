@@ -15,7 +15,7 @@ import secrets
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -33,6 +33,8 @@ CAPACITY: Final = 100_000
 
 MAX_BYTES: Final = 1024 * 1024
 """Largest body of labels."""
+
+MOST_CLASSES: Final = 16
 
 _LONGEST: Final = 16  # digits of a prediction's number
 
@@ -54,6 +56,7 @@ class Outcomes(Collector):
         label_delays: Sequence[float] = (),
         *,
         correct: Callable[[Any, Any], bool] = operator.eq,
+        classes: Mapping[str, Any] | None = None,
         capacity: int = CAPACITY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -63,11 +66,13 @@ class Outcomes(Collector):
             label_delays: The ages, in seconds, at which each prediction counts. None: nothing is tracked.
             correct: Whether a prediction (as given to `predicted`) agrees with a label (as parsed from JSON); it may
                 raise TypeError or ValueError for a label that it cannot compare. Default: equality.
+            classes: Name and label of each class, such as {"fraud": True, "fine": False}, where labels of one class come later
+                than those of another, and the check corrects for it (`classCoverage`). None: nothing is counted by class.
             capacity: How many predictions may wait at once; each takes about 17 bytes beside its value.
             clock: Seconds, never going back.
 
         Raises:
-            ValueError: A delay is no positive number, or occurs twice, or there is no capacity.
+            ValueError: A delay is no positive number, or occurs twice; there is no capacity, or there are too many classes.
         """
         if not all(math.isfinite(delay) and delay > 0 for delay in label_delays):
             raise ValueError(f"label_delays: {list(label_delays)} must be numbers of seconds above 0.")
@@ -75,17 +80,21 @@ class Outcomes(Collector):
             raise ValueError(
                 f"label_delays: {list(label_delays)} must differ, and capacity, {capacity}, be at least 1."
             )
+        if classes and len(classes) > MOST_CLASSES:
+            raise ValueError(f"classes: there are {len(classes)}, and must be at most {MOST_CLASSES}.")
         self.delays = tuple(sorted(label_delays))
         self._correct, self._clock = correct, clock
+        self._classes, self._labels = list(classes or {}), list((classes or {}).values())
         self._lock = threading.Lock()
         self._life = secrets.token_hex(8)  # in every id, so that no id of another process is taken for one of this
         self._size = capacity if self.delays else 0
         self._made = array("d", bytes(8 * self._size))
         self._values: list[Any] = [None] * self._size
-        self._states = bytearray(self._size)  # places in OUTCOMES, so that 1 + True is correct
+        # 0 without a label; of class c, 1 + 2 c is wrong and 2 + 2 c correct, as OUTCOMES has them for a single one
+        self._states = bytearray(self._size)
         self._next = 0  # number of the next prediction; number n is at place n % size
         self._oldest = [0] * len(self.delays)  # for each delay, the oldest prediction that has not counted
-        self._counts = [[0] * len(OUTCOMES) for _ in self.delays]
+        self._counts = [[0] * (1 + 2 * max(len(self._classes), 1)) for _ in self.delays]
         self._unmatched = dict.fromkeys(UNMATCHED, 0)
         self._untracked = 0
 
@@ -128,11 +137,15 @@ class Outcomes(Collector):
                 return self._unmatch("late")
             place = number % self._size
             try:
-                state = 0 if label is None else 1 + bool(self._correct(self._values[place], label))
+                state = 0 if label is None else self._state(self._values[place], label)
             except (TypeError, ValueError):
                 return self._unmatch("incomparable")
             self._states[place] = state
             return True
+
+    def _state(self, value: Any, label: Any) -> int:  # noqa: ANN401 - whatever the comparison understands
+        place = self._labels.index(label) if self._labels else 0  # a ValueError for a label of no class
+        return 1 + 2 * place + bool(self._correct(value, label))
 
     def _number(self, identifier: str) -> int | None:
         """Return the number of a prediction of this life."""
@@ -168,11 +181,13 @@ class Outcomes(Collector):
         family = CounterMetricFamily(
             "assay_outcomes",
             "Predictions by what their label said when they had this age.",
-            labels=["outcome", "age_seconds"],
+            labels=["outcome", "age_seconds", *(["class"] if self._classes else [])],
         )
         for delay, one in zip(self.delays, counts, strict=True):
-            for outcome, count in zip(OUTCOMES, one, strict=True):
-                family.add_metric([outcome, decimal(delay)], count)
+            for place, count in enumerate(one):
+                outcome = OUTCOMES[1 + (place - 1) % 2 if place else 0]
+                of = [self._classes[(place - 1) // 2] if place else ""] if self._classes else []
+                family.add_metric([outcome, decimal(delay), *of], count)
         yield family
         family = CounterMetricFamily(
             "assay_outcomes_unmatched", "Labels that count nowhere, by reason.", labels=["reason"]

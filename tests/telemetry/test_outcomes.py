@@ -250,3 +250,30 @@ def test_too_many_labels_at_once_are_refused() -> None:
     status, said = Outcomes((60.0,)).answer(b" " * (MAX_BYTES + 1))
     assert status == 413
     assert "too large" in json.loads(said)["error"]
+
+
+def by_class(outcomes: Outcomes) -> dict[tuple[str, str], float]:
+    samples = [sample for family in scraped(outcomes).collect() for sample in family.samples]
+    named = [sample for sample in samples if sample.name == "assay_outcomes_total"]
+    return {(sample.labels["outcome"], sample.labels["class"]): sample.value for sample in named}
+
+
+def test_outcomes_are_counted_by_the_class_of_their_label(clock: Clock) -> None:
+    outcomes = Outcomes((60.0,), classes={"fraud": True, "fine": False}, clock=clock)
+    assert by_class(outcomes) == {
+        ("unlabelled", ""): 0, ("wrong", "fraud"): 0, ("correct", "fraud"): 0, ("wrong", "fine"): 0, ("correct", "fine"): 0
+    }  # fmt: skip
+    for predicted, label in ((True, True), (False, True), (False, False), (False, None), (True, "maybe")):
+        identifier = tracked(outcomes, predicted)
+        assert outcomes.labelled(identifier, label) is (label != "maybe")
+    clock.now += 60
+
+    assert by_class(outcomes) == {
+        ("unlabelled", ""): 2, ("wrong", "fraud"): 1, ("correct", "fraud"): 1, ("wrong", "fine"): 0, ("correct", "fine"): 1
+    }  # fmt: skip
+    assert unmatched(outcomes, "incomparable") == 1
+
+
+def test_too_many_classes_are_refused() -> None:
+    with pytest.raises(ValueError, match="classes: there are 17, and must be at most 16"):
+        Outcomes((60.0,), classes={f"c{number}": number for number in range(17)})

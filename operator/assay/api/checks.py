@@ -19,10 +19,17 @@ LabelMatches = Annotated[
     KeysMatch("[a-zA-Z_][a-zA-Z0-9_]*", 128, "must have names of Prometheus labels as keys, such as verdict"),
 ]
 
+ClassCoverage = Annotated[
+    dict[str, Probability],
+    Field(max_length=16),
+    KeysMatch("[a-zA-Z0-9_.-]+", 63, "must have names of classes as keys, such as fraud"),
+]
+
 DEFAULT_TOLERANCE = "0.10"  # relative
 DEFAULT_MARGIN = "0.50"  # relative
 DEFAULT_COVERAGE = "0.8"
 QUICKEST, SLOWEST = 0.001, 3600.0  # seconds
+LEAST_COVERAGE = 0.1  # of a class
 OWN_LABELS = ("namespace", "pod", "assay_deployment", "assay_revision", "assay_via")
 
 
@@ -162,6 +169,17 @@ class Check(Model):
             lambda one: one.preset is CheckPreset.ACCURACY or not (one.label_delay_seconds or one.min_coverage),
         ),
         Rule(
+            "classCoverage belongs to preset accuracy, and stands in place of minCoverage",
+            f"!has(self.classCoverage) || ({_ACCURACY} && !has(self.minCoverage))",
+            lambda one: not one.class_coverage or (one.preset is CheckPreset.ACCURACY and one.min_coverage is None),
+        ),
+        Rule(
+            "classCoverage must be 0.1 or more of every class: to correct for less, nearly all labels would be thrown away",
+            "!has(self.classCoverage) || self.classCoverage.all(one,"
+            f" !self.classCoverage[one].matches('^{DECIMAL}$') || double(self.classCoverage[one]) >= 0.1)",
+            lambda one: min(map(float, (one.class_coverage or {}).values()), default=1.0) >= LEAST_COVERAGE,
+        ),
+        Rule(
             "preset latency must have exactly one of quantile (such as 0.95) and slowerThanSeconds; slowerThanSeconds belongs to no other check",
             f"{_LATENCY} ? has(self.quantile) != has(self.slowerThanSeconds) : !has(self.slowerThanSeconds)",
             lambda one: (
@@ -213,6 +231,8 @@ class Check(Model):
     """Preset accuracy: each prediction counts once, when it is so old; a label that comes later is none. The model server must count at this age."""
     min_coverage: Probability | None = None
     """Preset accuracy: below this share of labelled predictions, in either revision, nothing is judged. Default 0.8."""
+    class_coverage: ClassCoverage | None = None
+    """Preset accuracy: the known share of labels that come within labelDelaySeconds, by the class of the label, where one class's come later than another's. Counts of each class are thinned to the least of them, so that none weighs more because its labels are quick. The model server must count by class."""
     tolerance: Threshold | None = None
     """Worse than stable by more than this is harm and rolls back; with quantile, by this factor and one: 0.10 is ten percent slower. Default relative 0.10. Not together with limit."""
     margin: Threshold | None = None

@@ -288,5 +288,7 @@ def _noun(check: Check, status: CheckStatus) -> str:
         return "slow" if status.quantile is None else f"beyond {status.quantile.bound:g}{unit}"
     if check.preset is CheckPreset.LATENCY:
         return f"slower than {measures.slow_bound(check) / 1000:g} s"
+    if check.class_coverage:
+        return "wrong (classes thinned to equal coverage)"
     nouns = {CheckPreset.ERROR_RATIO: "errors", CheckPreset.ACCURACY: "wrong"}
     return "bad" if check.preset is None else nouns[check.preset]

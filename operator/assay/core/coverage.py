@@ -33,10 +33,13 @@ def lacking(check: Check, status: CheckStatus, arms: Arms) -> tuple[str, bool]:
     An absolute rule looks at the candidate alone, so stable's labels do not matter to it.
     """
     least = check.min_coverage or DEFAULT_COVERAGE
+    if check.class_coverage:  # of thinned counts no smaller share has a label, if labels come as is said
+        least = min(check.class_coverage.values(), key=float)
     names = ((f"candidate {arms.candidate}", 0), (f"stable revision {arms.stable}", 2))
     for (who, place), share in zip(names, shares(status), strict=True):
         if share < float(least) and (place == 0 or check.limit is None):
             count = sum(status.labels[place : place + 2])
             told = f"{share:.3g} of {count} predictions of the {who} had a label after {check.label_delay_seconds} s"
-            return f"{told}, and minCoverage is {least}", count >= ENOUGH
+            field = "the least of classCoverage" if check.class_coverage else "minCoverage"
+            return f"{told}, and {field} is {least}", count >= ENOUGH
     return "", False

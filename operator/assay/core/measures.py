@@ -135,8 +135,7 @@ def events(check: Check, found: Found, *, history: bool = False) -> Events | Mis
             return answer
     series = [answer for answer in answers if not isinstance(answer, Missing)]
     if check.preset is CheckPreset.ACCURACY:
-        wrong, correct, unlabelled = (_with_outcome(series[0], one) for one in (WRONG, CORRECT, UNLABELLED))
-        return Events.proportion(wrong, (*wrong, *correct), unlabelled)
+        return _outcomes(series[0], check.class_coverage or {})
     if check.quantile is not None:
         return histogram(series[0], 1.0 if check.preset is None else MILLISECONDS)
     if check.preset is CheckPreset.LATENCY:
@@ -145,6 +144,28 @@ def events(check: Check, found: Found, *, history: bool = False) -> Events | Mis
         bad = tuple(one for one in series[0] if one.labels.get(RESPONSE_CLASS) == "5")
         return Events.proportion(bad, series[0])
     return Events.proportion(series[0], series[1])
+
+
+def _outcomes(series: tuple[Series, ...], coverage: Mapping[str, str]) -> Events | Missing:
+    """Return wrong predictions of those with a label, and those without one.
+
+    With a coverage, every class counts as if as many of its labels had come as of the class with the fewest. That is inverse
+    probability weighting (Horvitz & Thompson 1952) with weights of one at most, so that never more is counted than was
+    seen: a thinned counter is a counter still, and its differences are whole numbers.
+    """
+    least, found = min(map(float, coverage.values()), default=1.0), []
+    for one in series:
+        of = one.labels.get("class", "")
+        if not coverage or one.labels.get("outcome") == UNLABELLED:
+            found.append(one)
+        elif of not in coverage:
+            told = f"class {of}, of which classCoverage says nothing" if of else "no class, which classCoverage needs"
+            return Missing(f"{OUTCOMES_METRIC} of pod {one.labels.get('pod')} has {told}")
+        else:
+            kept = least / float(coverage[of])
+            found.append(Series(one.labels, tuple((at, float(round(value * kept))) for at, value in one.samples)))
+    wrong, correct, unlabelled = (_with_outcome(tuple(found), one) for one in (WRONG, CORRECT, UNLABELLED))
+    return Events.proportion(wrong, (*wrong, *correct), unlabelled)
 
 
 def _with_outcome(series: tuple[Series, ...], outcome: str) -> tuple[Series, ...]:
