@@ -1,19 +1,16 @@
 """Latency: worlds in which the candidate answers later, and how Assay's tests of a histogram decide them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.stats import norm
 
 from assay.stats import buckets, proportion, wilcoxon
 from assay.stats.buckets import Histogram
-from bench.decisions.worlds import LOOKS, Dice
+from bench.decisions.rules import ALPHA, Rule, blind
+from bench.decisions.worlds import LOOKS, Dice, World
 from peers import groupsequential, latencies
 from peers.latencies import Histograms
 from peers.streams import Floats, Ints
 
-ALPHA = 0.05
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, float("inf"))
 """What client_python has where nobody says otherwise."""
 MEDIAN, SIGMA, TAIL = 0.08, 0.6, 2.06
@@ -30,53 +27,40 @@ def shares(factor: float = 1.0) -> Floats:
 HEALTHY = shares()
 
 
-@dataclass(frozen=True, slots=True)
-class World:
-    """One way the candidate may answer."""
+def _world(name: str, truth: Floats, requests: int) -> World:
+    """Return a world with so many requests of both sides per look, a tenth of them the candidate's."""
+    few = requests // 10
 
-    name: str
-    truth: Floats
-    """Share of its requests in each bucket."""
-    requests: int
-    """Of both sides, per look; a tenth of them the candidate's."""
-
-    @property
-    def healthy(self) -> bool:
-        """Whether a rollback is wrong here."""
-        return bool((self.truth == HEALTHY).all())
-
-    def streams(self, dice: Dice, runs: int) -> Histograms:
-        """Simulate so many rollouts."""
-        few = self.requests // 10
-        sides = ((few, self.truth), (self.requests - few, HEALTHY))
+    def streams(dice: Dice, runs: int) -> Histograms:
+        sides = ((few, truth), (requests - few, HEALTHY))
         ours, theirs = (dice.multinomial(size, law / law.sum(), (runs, LOOKS)) for size, law in sides)
         return Histograms(ours, theirs, BOUNDS)
 
-
-def _worlds(requests: int) -> tuple[World, ...]:
-    told = f"{requests:,} per look"
-    return (
-        World(f"equal, {told}", HEALTHY, requests),
-        World(f"a fifth slower, {told}", shares(1.2), requests),
-        World(f"its slowest eighth {TAIL:g} times as slow (95 % quantile a fifth higher), {told}", 0.88 * HEALTHY + 0.12 * shares(TAIL), requests),
-    )  # fmt: skip
+    full = f"{name}, {requests:,} per look"
+    TRUTHS[full] = truth
+    return World(full, truth is HEALTHY, streams)
 
 
-WORLDS = (*_worlds(3000), World("a twentieth slower, 3,000 per look", shares(1.05), 3000), *_worlds(300))
+TRUTHS: dict[str, Floats] = {}
+"""World -> share of the candidate's requests in each bucket."""
+SLOW_TAIL = 0.88 * HEALTHY + 0.12 * shares(TAIL)
+"""The slowest eighth takes twice as long: the 95 % quantile is a fifth higher, and the median hardly."""
+WORLDS = tuple(
+    _world(name, truth, requests)
+    for requests, name, truth in (
+        (3000, "equal", HEALTHY),
+        (3000, "a fifth slower", shares(1.2)),
+        (3000, "a fifth slower in the tail", SLOW_TAIL),
+        (3000, "a twentieth slower", shares(1.05)),
+        (300, "equal", HEALTHY),
+        (300, "a fifth slower", shares(1.2)),
+        (300, "a fifth slower in the tail", SLOW_TAIL),
+    )
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A row of the table."""
-
-    name: str
-    decide: Callable[[Histograms, World], Ints]
-    level: float = ALPHA
-
-
-def blind(name: str, decide: Callable[[Histograms], Ints]) -> Rule:
-    """Return a rule that knows nothing but what was counted."""
-    return Rule(name, lambda seen, _: decide(seen))
+def _oracle(seen: Histograms, world: World) -> Ints:
+    return latencies.oracle(seen, ALPHA, HEALTHY, shares(1.2) if world.healthy else TRUTHS[world.name])
 
 
 def assay(seen: Histograms) -> Ints:
@@ -99,6 +83,7 @@ def _one(candidate: Ints, stable: Ints) -> int:
 
 OURS = blind("**Assay**, quantile 0.95, at 0.05, tolerance 0", assay)
 NAIVE = blind("rank test at every look", lambda seen: latencies.naive(seen, ALPHA))
+ORACLE = Rule("likelihood ratio, told both distributions", _oracle)
 RULES = (
     blind("Flagger, 95 % quantile <= 1.1 times stable's, 5 failed checks", lambda seen: latencies.threshold(seen, 1.1, 5)),
     blind("Argo Rollouts, the same, failureLimit 3", lambda seen: latencies.threshold(seen, 1.1, 4)),
@@ -110,10 +95,5 @@ RULES = (
         lambda seen: latencies.stopped(seen, groupsequential.limits("pocock", LOOKS, ALPHA)),
     ),
     OURS,
-    Rule(
-        "likelihood ratio, told both distributions",
-        lambda seen, world: latencies.oracle(
-            seen, ALPHA, HEALTHY, shares(1.2) if world.healthy else world.truth
-        ),
-    ),
+    ORACLE,
 )  # fmt: skip

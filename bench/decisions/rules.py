@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 from assay.api.checks import DEFAULT_MARGIN, DEFAULT_TOLERANCE, Check, CheckPreset
 from assay.api.modeldeployment import Analysis
@@ -21,13 +22,13 @@ class Rule:
     """A row of a table."""
 
     name: str
-    decide: Callable[[Streams, World], Ints]
+    decide: Callable[[Any, World], Ints]
     """Look (from 1) at which each run is rolled back; minus that at which it is promoted; 0 where neither."""
     level: float = ALPHA
     """How many healthy candidates it may roll back."""
 
 
-def blind(name: str, decide: Callable[[Streams], Ints]) -> Rule:
+def blind(name: str, decide: Callable[[Any], Ints]) -> Rule:
     """Return a rule that knows nothing but what was counted."""
     return Rule(name, lambda seen, _: decide(seen))
 

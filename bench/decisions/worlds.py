@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class World:
     name: str
     healthy: bool
     """Whether a rollback is wrong here."""
-    streams: Callable[[Dice, int], Streams]
+    streams: Callable[[Dice, int], Any]
     """Simulates so many rollouts."""
     known: Known | None = None
 
