@@ -39,7 +39,9 @@ def begin_step(status: CheckStatus) -> CheckStatus:
     """Begin safety anew: a candidate that was well at a lower weight may not be at this one. Harm is never begun anew."""
     verdict = status.verdict if status.verdict is Verdict.FAIL else Verdict.UNDECIDED
     anew = {"safety": ProcessState(), "negligible": ProcessState(), "counters": [], "safety_evidence": "", "labels": []}
-    return status.model_copy(update={**anew, "verdict": verdict, "missed_looks": 0, "step_requests": 0})
+    return status.model_copy(
+        update={**anew, "verdict": verdict, "missed_looks": 0, "measured_looks": 0, "step_requests": 0}
+    )
 
 
 def _definition(check: Check, trial: Trial) -> str:
@@ -148,7 +150,7 @@ def _quiet(check: Check, counted: Counted) -> str:
 
 def _missed(check: Check, status: CheckStatus, trial: Trial, why: str, *, in_a_row: bool = True) -> CheckStatus:
     missed = status.missed_looks + 1 if in_a_row else 1
-    status = status.model_copy(update={"missed_looks": missed})
+    status = status.model_copy(update={"missed_looks": missed, "measured_looks": 0})
     if status.odds or check.limit is not None:
         status = _judged(check, status, trial)
     elif missed >= MOST_MISSED:
@@ -174,6 +176,7 @@ def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) ->
         "pooled": [effect.numerator, effect.denominator],
         "lattice": list(effect.logs),
         "missed_looks": 0,
+        "measured_looks": status.measured_looks + 1,
         "step_requests": status.step_requests + look.candidate_total,
         "last_look_time": moment(trial.now),
     }
