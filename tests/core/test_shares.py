@@ -65,6 +65,21 @@ def test_promotion_waits_until_requests_are_sent_as_the_weight_says_and_says_so(
     assert [one.outcome for one in cluster.state().history] == [Outcome.PROMOTED]
 
 
+def test_where_users_stay_with_a_revision_a_share_that_differs_is_told_and_no_more() -> None:
+    cluster = Leaning(a_spec("1")).settle()
+    cluster.lean = 1.5
+    sticky = {"router": {}, "stickyHeader": "x-user-id"}
+    cluster.apply(a_spec("2", traffic=sticky, strategy__canary__steps=[{"weight": 10, "minSeconds": 100}]))
+    cluster.run(90)
+    candidate = cluster.state().candidate
+    assert candidate is not None
+    assert any("of what was counted at this step" in one for one in candidate.warnings)
+
+    cluster.settle(3000)
+
+    assert [one.outcome for one in cluster.state().history] == [Outcome.PROMOTED]
+
+
 def test_a_person_may_promote_a_candidate_that_gets_another_share() -> None:
     cluster = Leaning(a_spec("1")).settle()
     cluster.lean = 0.5

@@ -112,8 +112,11 @@ def unpassed(spec: ModelDeploymentSpec, found: Sequence[CheckStatus]) -> str:
 
 
 def misdirected(world: World, status: ModelDeploymentStatus) -> str:
-    """Return that requests do not reach the candidate as its weight says, which promotion waits out, or an empty string."""
-    if status.candidate is None:
+    """Return that requests do not reach the candidate as its weight says, which promotion waits out, or an empty string.
+
+    With a sticky header the weight is a share of users, and some users ask more than others: that is told, and no more.
+    """
+    if status.candidate is None or world.resource.spec.traffic.sticky_header is not None:
         return ""
     weight = world.weight(status.candidate.revision)
     told = minimum.mismatch(world.resource.spec, status.candidate, weight, status.checks)
