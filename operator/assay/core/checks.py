@@ -88,7 +88,7 @@ def judge(
     if isinstance(readings, Missing):
         return _missed(check, status, trial, readings.reason)
     if not lacking:
-        status, lacking = dispersion.with_dispersion(status, before, trial)
+        status, lacking = dispersion.with_dispersion(check, status, before, trial)
     if lacking:
         return _missed(check, status, trial, lacking)
     return _counted(check, status, evidence.count(status.counters, readings, floor), trial)
