@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 from bench.decisions import section
-from bench.decisions.measure import CHUNK, TABLES, Job, Tally, jobs
+from bench.decisions.measure import ASSAY, CHUNK, TABLES, WHOLE_TABLE, Job, Tally, jobs
 from bench.decisions.ours import Assay
 from bench.decisions.rules import DEFAULTS, IN_BEYOND, IN_TRAPS, NAIVE, OURS, SHIPPED, STRATIFIED, Rule
+from bench.decisions.whole import WHOLE
 from bench.decisions.worlds import BEYOND, LOOKS, MAIN, REGIMES, TRAPS, World, steady
 
 from assay.stats.proportion import Look, harm, reached, safety, start, update
@@ -35,7 +36,8 @@ def wrong(table: str, world: int, rule: str) -> float:
 
 
 def some(world: World, runs: int) -> Streams:
-    return world.streams(np.random.default_rng(2), runs)
+    seen: Streams = world.streams(np.random.default_rng(2), runs)
+    return seen
 
 
 @pytest.mark.parametrize("world", [0, 1])
@@ -75,7 +77,9 @@ def test_the_program_says_a_cell_for_each_world_and_rule() -> None:
         assert {world: set(row) for world, row in found["tables"][name].items()} == {
             world.name: {rule.name for rule in table.rules} for world in table.worlds
         }
+    whole = found["tables"].pop(WHOLE_TABLE)
     assert all(one["runs"] == 3 for table in found["tables"].values() for row in table.values() for one in row.values())
+    assert {world: row[ASSAY]["runs"] for world, row in whole.items()} == {world.name: 1 for world in WHOLE}
 
 
 def test_the_section_is_what_was_measured_and_nobody_typed() -> None:

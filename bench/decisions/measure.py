@@ -12,10 +12,15 @@ import numpy as np
 
 from bench.decisions import rules, worlds
 from bench.decisions.rules import Rule
+from bench.decisions.whole import WHOLE
 from bench.decisions.worlds import LOOKS, World
 from peers.streams import Ints
 
 CHUNK = 250
+WHOLE_CHUNK = 25
+WHOLE_SHARE = 10
+"""A whole rollout costs a hundred times as much as a stream of counts: so many times fewer are simulated."""
+WHOLE_TABLE, ASSAY = "whole", "Assay"
 Key: TypeAlias = tuple[str, str, str]
 """Table, world, rule."""
 
@@ -86,20 +91,27 @@ class Job:
 
     def done(self) -> dict[Key, Tally]:
         """Simulate, and let every rule decide the same rollouts."""
+        if self.table == WHOLE_TABLE:
+            whole = WHOLE[self.world]
+            return {(self.table, whole.name, ASSAY): Tally.of(whole.decide(self._dice(whole.name), self.runs))}
         table = TABLES[self.table]
         world = table.worlds[self.world]
-        dice = np.random.default_rng([self.seed, zlib.crc32(world.name.encode()), self.chunk])
-        seen = world.streams(dice, self.runs)
+        seen = world.streams(self._dice(world.name), self.runs)
         return {(self.table, world.name, rule.name): Tally.of(rule.decide(seen, world)) for rule in table.rules}
+
+    def _dice(self, world: str) -> np.random.Generator:
+        return np.random.default_rng([self.seed, zlib.crc32(world.encode()), self.chunk])
 
 
 def jobs(replications: int, seed: int) -> list[Job]:
     """Return the work; a rollout's dice depend on seed, world and chunk alone, not on who simulates it."""
+    sizes = {name: (len(table.worlds), replications, CHUNK) for name, table in TABLES.items()}
+    sizes[WHOLE_TABLE] = len(WHOLE), math.ceil(replications / WHOLE_SHARE), WHOLE_CHUNK
     return [
-        Job(name, world, chunk, min(CHUNK, replications - chunk * CHUNK), seed)
-        for name, table in TABLES.items()
-        for world in range(len(table.worlds))
-        for chunk in range(math.ceil(replications / CHUNK))
+        Job(name, world, number, min(chunk, runs - number * chunk), seed)
+        for name, (worlds_, runs, chunk) in sizes.items()
+        for world in range(worlds_)
+        for number in range(math.ceil(runs / chunk))
     ]
 
 

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from assay.stats import counts, dispersion, proportion
+from assay.stats import counts, dispersion, proportion, spending
 from assay.stats.counts import Family, Floats, Law
 from assay.stats.proportion import Look
 from peers.streams import Ints, Streams
@@ -37,7 +37,7 @@ class Assay:
         """Return the look (from 1) at which each run is rolled back, minus that at which it is promoted, or 0."""
         parts = (seen.candidate_total, seen.candidate_bad, seen.stable_total, seen.stable_bad)
         runs = np.stack(parts, axis=2)
-        with _remembered_laws():
+        with remembered_laws():
             decided = [
                 self._one(looks.tolist(), divisor) for looks, divisor in zip(runs, self._divisors(seen), strict=True)
             ]
@@ -79,17 +79,40 @@ class Assay:
             before = now
 
 
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Its other rule, `analysis.rule: Spending`, which is for weights that do not react to what was seen."""
+
+    alpha: float = 0.05
+    """False rollback."""
+    tolerance: float = 1.0
+    """As an odds ratio."""
+
+    def decide(self, seen: Streams) -> Ints:
+        """Return the look (from 1) at which each run is rolled back, or 0."""
+        parts = (seen.candidate_total, seen.candidate_bad, seen.stable_total, seen.stable_bad)
+        return np.array([self._one(looks.tolist()) for looks in np.stack(parts, axis=2)], np.int64)
+
+    def _one(self, looks: list[list[int]]) -> int:
+        harm, walk = spending.harm(self.alpha, self.tolerance), spending.start()
+        for number, look in enumerate(looks, start=1):
+            walk = spending.update(harm, walk, Look(*look))
+            if spending.reached(walk):
+                return number
+        return 0
+
+
 @lru_cache(maxsize=20_000)
 def _law(family: Family, reference: float, odds: tuple[float, ...]) -> Law:
     return counts.law(family, reference, np.array(odds))
 
 
 @contextmanager
-def _remembered_laws() -> Iterator[None]:
+def remembered_laws() -> Iterator[None]:
     """Compute the law of the same totals once: a pure function of them, and half of the time of a look."""
 
     def remembered(family: Family, reference: float, odds: Floats) -> Law:
         return _law(family, reference, tuple(odds.tolist()))
 
-    with patch("assay.stats.proportion.law", remembered):
+    with patch("assay.stats.proportion.law", remembered), patch("assay.stats.effect.law", remembered):
         yield

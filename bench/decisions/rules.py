@@ -9,7 +9,7 @@ from assay.api.checks import DEFAULT_MARGIN, DEFAULT_TOLERANCE, Check, CheckPres
 from assay.api.modeldeployment import Analysis
 from assay.stats.dispersion import ASSUMED
 from assay.stats.proportion import odds_from_relative
-from bench.decisions.ours import Assay
+from bench.decisions.ours import Assay, Spending
 from bench.decisions.worlds import LOOK_SECONDS, LOOKS, World
 from peers import argo, flagger, groupsequential, kayenta, oracle, repeated
 from peers.streams import Floats, Ints, Streams
@@ -33,7 +33,7 @@ def blind(name: str, decide: Callable[[Any], Ints]) -> Rule:
     return Rule(name, lambda seen, _: decide(seen))
 
 
-def assay(name: str, settings: Assay) -> Rule:
+def assay(name: str, settings: Assay | Spending) -> Rule:
     """Return Assay's rule with these settings."""
     return replace(blind(f"**Assay** {name}", settings.decide), level=settings.alpha)
 
@@ -92,6 +92,7 @@ DETECTING = (
     MSPRT,
     blind("asymptotic sequence (GrowthBook), N* = 5000", lambda seen: repeated.asymptotic_sequence(seen, ALPHA)),
     OURS,
+    assay("at 0.05, tolerance 0, by rule Spending", Spending(ALPHA)),
     SHIPPED,
     assay("at its defaults, without an hour of history", replace(HARM_ONLY, divisor=ASSUMED)),
     Rule("Wald's SPRT, told both rates", _sprt),

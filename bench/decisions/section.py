@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from bench.decisions import rules
-from bench.decisions.measure import TABLES, Key, Tally
+from bench.decisions.measure import ASSAY, TABLES, WHOLE_TABLE, Key, Tally
 from bench.decisions.rules import Rule
+from bench.decisions.whole import WHOLE
 from bench.decisions.worlds import LOOKS, World
 from peers import oracle
 
@@ -25,7 +26,7 @@ Cells: TypeAlias = dict[str, dict[str, dict[str, Any]]]
 
 def kept(tallies: dict[Key, Tally], replications: int, seed: int) -> dict[str, Any]:
     """Return what is worth keeping, as JSON."""
-    tables: dict[str, Cells] = {name: {} for name in TABLES}
+    tables: dict[str, Cells] = {name: {} for name in (*TABLES, WHOLE_TABLE)}
     for (table, world, rule), tally in tallies.items():
         shown = {name: round(value, 5) for name, value in tally.shown().items()}
         tables[table].setdefault(world, {})[rule] = shown
@@ -81,6 +82,8 @@ def section(measured: dict[str, Any]) -> str:
         by_world("traps", tables["traps"], {}),
         "### Where the promise ends: what one side has alone\n",
         by_world("beyond", tables["beyond"], {}),
+        "### Whole rollouts\n",
+        whole(tables[WHOLE_TABLE]),
     )
     return "\n".join(parts)
 
@@ -130,6 +133,24 @@ def by_world(name: str, cells: Cells, optimum: dict[str, float]) -> str:
         for world in table.worlds
     ]
     return _table(["world", *(["least possible"] if optimum else []), *(rule.name for rule in table.rules)], rows)
+
+
+def whole(cells: Cells) -> str:
+    """Return how whole rollouts end, and which share of them may end so."""
+    rows = []
+    for world in WHOLE:
+        one = cells[world.name][ASSAY]
+        most = {"rolled_back": world.most_rolled_back, "promoted": world.most_promoted}
+        promised = [f"{100 * bound:g} % {name.replace('_', ' ')}" for name, bound in most.items() if bound < 1]
+        said = [_held(one, name, bound) for name, bound in most.items()]
+        rows.append([world.name, ", ".join(promised), *said, _undecided(one), f"{one['looks']:.1f}", f"{one['runs']}"])
+    return _table(["candidate and world", "at most", "rolled back", "promoted", "neither", "looks", "rollouts"], rows)
+
+
+def _held(one: dict[str, Any], name: str, most: float) -> str:
+    """Say a rate, in bold where it is above what is promised."""
+    said = _rate(one, name)
+    return f"**{said}**" if one[name] - SURE * one[f"{name}_error"] > most else said
 
 
 def worst(cells: Cells) -> float:

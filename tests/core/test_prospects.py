@@ -75,7 +75,7 @@ def test_an_absolute_margin_that_says_nothing_at_this_rate_has_no_prospect() -> 
     assert prospect(spec, spec.analysis.checks[0], Traffic(1.0, 1.0)) is None
 
 
-@pytest.mark.parametrize("limit", ["0.02", "0.05"])
+@pytest.mark.parametrize("limit", ["0.02", "0.03"])
 def test_a_limit_is_judged_without_stable(limit: str) -> None:
     check = {"name": "errors", "preset": "error-ratio", "limit": limit}
 
@@ -84,6 +84,23 @@ def test_a_limit_is_judged_without_stable(limit: str) -> None:
     assert second.promote_requests < first.promote_requests < math.inf
     assert first.smallest is not None
     assert first.smallest > float(limit)
+
+
+def test_no_promotion_is_foretold_before_the_least_that_it_asks_for() -> None:
+    easy = {"name": "errors", "preset": "error-ratio", "limit": "0.5"}
+
+    busy, quiet = (
+        found(
+            Traffic(rate, 0.01),
+            analysis__checks=[easy],
+            analysis__warmupSeconds=0,
+            strategy__canary__steps=[{"weight": 50, "minSeconds": 0}],
+        )
+        for rate in (10_000.0, 2.0)
+    )
+
+    assert (busy.promote_requests, quiet.promote_requests) == (300, 300)
+    assert (busy.promote_seconds, quiet.promote_seconds) == (3 * 5, 300)
 
 
 @pytest.mark.parametrize(("deadline", "expected"), [(40, "True"), (3600, "False")])

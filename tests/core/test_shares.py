@@ -1,8 +1,9 @@
-"""A candidate that gets another share of the requests than its weight is told of, and nothing else comes of it."""
+"""A candidate that gets another share of the requests than its weight is told of, and is not promoted while that is so."""
 
 import pytest
 
-from assay.api.modeldeployment import Outcome
+from assay.api.base import Verdict
+from assay.api.modeldeployment import Outcome, Stage
 from core.simulation import Cluster, a_spec
 
 
@@ -45,4 +46,49 @@ def test_a_share_that_differs_by_more_than_a_fifth_and_beyond_chance_is_told(lea
     warnings = [one for one in candidate.warnings if "of what was counted at this step, and its weight is 10%" in one]
     assert bool(warnings) is told
     cluster.settle(3000)
+    assert [one.outcome for one in cluster.state().history] == ([] if told else [Outcome.PROMOTED])
+
+
+def test_promotion_waits_until_requests_are_sent_as_the_weight_says_and_says_so() -> None:
+    cluster = Leaning(a_spec("1")).settle()
+    cluster.lean = 1.5
+    cluster.apply(a_spec("2", strategy__canary__steps=[{"weight": 10, "minSeconds": 10}]))
+    cluster.run(1000)
+
+    assert (cluster.state().stage, cluster.state().verdict) == (Stage.ANALYSING, Verdict.PASS)
+    told = cluster.condition("Progressing").message
+    assert "every required check passed, but the candidate answers 14.3% of what was counted" in told
+    assert "spec.intent.promote" in told
+
+    cluster.lean = 1.0
+    cluster.settle(2000)
+    assert [one.outcome for one in cluster.state().history] == [Outcome.PROMOTED]
+
+
+def test_where_users_stay_with_a_revision_a_share_that_differs_is_told_and_no_more() -> None:
+    cluster = Leaning(a_spec("1")).settle()
+    cluster.lean = 1.5
+    sticky = {"router": {}, "stickyHeader": "x-user-id"}
+    cluster.apply(a_spec("2", traffic=sticky, strategy__canary__steps=[{"weight": 10, "minSeconds": 100}]))
+    cluster.run(90)
+    candidate = cluster.state().candidate
+    assert candidate is not None
+    assert any("of what was counted at this step" in one for one in candidate.warnings)
+
+    cluster.settle(3000)
+
+    assert [one.outcome for one in cluster.state().history] == [Outcome.PROMOTED]
+
+
+def test_a_person_may_promote_a_candidate_that_gets_another_share() -> None:
+    cluster = Leaning(a_spec("1")).settle()
+    cluster.lean = 0.5
+    spec = a_spec("2", strategy__canary__steps=[{"weight": 10, "minSeconds": 10}])
+    cluster.apply(spec)
+    cluster.run(300)
+    assert cluster.state().stage is Stage.ANALYSING
+
+    cluster.apply({**spec, "intent": {"promote": cluster.revision("2")}})
+    cluster.settle(2000)
+
     assert [one.outcome for one in cluster.state().history] == [Outcome.PROMOTED]

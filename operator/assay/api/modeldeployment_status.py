@@ -210,6 +210,8 @@ class CheckStatus(Model):
     """Candidate requests that this check has counted; with labels, its labelled predictions."""
     step_requests: Count = 0
     """Those of the present step; without any, no next weight is given."""
+    measured_looks: Count = 0
+    """Looks in a row, of the present step, in which something was counted; promotion asks for three."""
     labels: Integers = []
     """[candidate labelled, candidate unlabelled, stable labelled, stable unlabelled] predictions of the present step."""
     odds: Annotated[list[float], Field(max_length=2)] = []

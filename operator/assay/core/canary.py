@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from assay.api.base import Verdict
 from assay.api.modeldeployment import CheckStatus, Gate, ModelDeploymentSpec, ModelDeploymentStatus, NoDataPolicy
 from assay.api.strategy import Step
+from assay.core import minimum
 from assay.core.checks import harm_share
 from assay.core.times import since
 from assay.core.world import World
@@ -75,7 +76,9 @@ def obstacle(world: World, status: ModelDeploymentStatus) -> str:
     index = status.candidate.step if status.candidate else 0
     if weight_at(spec, index) == 0:
         return ""  # a pause before the first weight: nothing can have been measured
-    return unpassed(spec, status.checks) if is_last(spec, index) else ungated(spec, status.checks)
+    if not is_last(spec, index):
+        return ungated(spec, status.checks)
+    return unpassed(spec, status.checks) or misdirected(world, status)
 
 
 def failure(spec: ModelDeploymentSpec, found: Sequence[CheckStatus]) -> tuple[str, str] | None:
@@ -101,7 +104,27 @@ def unpassed(spec: ModelDeploymentSpec, found: Sequence[CheckStatus]) -> str:
         return "no required check has been looked at"
     if least.verdict is not Verdict.PASS:
         return f"check {least.name} is {least.verdict}: {least.reason}"
-    return ungated(spec, found)
+    held = ungated(spec, found)
+    if held:
+        return held
+    little = minimum.lacking(spec, found)
+    return f"every required check passed, but {little}" if little else ""
+
+
+def misdirected(world: World, status: ModelDeploymentStatus) -> str:
+    """Return that requests do not reach the candidate as its weight says, which promotion waits out, or an empty string.
+
+    With a sticky header the weight is a share of users, and some users ask more than others: that is told, and no more.
+    """
+    if status.candidate is None or world.resource.spec.traffic.sticky_header is not None:
+        return ""
+    weight = world.weight(status.candidate.revision)
+    told = minimum.mismatch(world.resource.spec, status.candidate, weight, status.checks)
+    return (
+        f"every required check passed, but {told}; promotion waits until it does, or for spec.intent.promote"
+        if told
+        else ""
+    )
 
 
 def ungated(spec: ModelDeploymentSpec, found: Sequence[CheckStatus]) -> str:

@@ -45,8 +45,12 @@ def begin_step(status: CheckStatus) -> CheckStatus:
         "counters": [],
         "safety_evidence": "",
         "labels": [],
+        "verdict": verdict,
+        "missed_looks": 0,
+        "measured_looks": 0,
+        "step_requests": 0,
     }
-    return status.model_copy(update={**anew, "verdict": verdict, "missed_looks": 0, "step_requests": 0})
+    return status.model_copy(update=anew)
 
 
 def _definition(check: Check, trial: Trial) -> str:
@@ -96,7 +100,7 @@ def judge(
     if not lacking:
         if check.quantile is not None:
             before = partial(_at_quantile, check, before)
-        status, lacking = dispersion.with_dispersion(status, before, trial)
+        status, lacking = dispersion.with_dispersion(check, status, before, trial)
     if lacking:
         return _missed(check, status, trial, lacking)
     return _counted(check, status, evidence.count(status.counters, readings, floor), trial)
@@ -163,7 +167,7 @@ def _quiet(check: Check, counted: Counted) -> str:
 
 def _missed(check: Check, status: CheckStatus, trial: Trial, why: str, *, in_a_row: bool = True) -> CheckStatus:
     missed = status.missed_looks + 1 if in_a_row else 1
-    status = status.model_copy(update={"missed_looks": missed})
+    status = status.model_copy(update={"missed_looks": missed, "measured_looks": 0})
     if status.odds or check.limit is not None:
         status = _judged(check, status, trial)
     elif missed >= MOST_MISSED:
@@ -193,6 +197,7 @@ def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) ->
         "pooled": [effect.numerator, effect.denominator],
         "lattice": list(effect.logs),
         "missed_looks": 0,
+        "measured_looks": status.measured_looks + 1,
         "step_requests": status.step_requests + look.candidate_total,
         "last_look_time": moment(trial.now),
     }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
-from assay.api.checks import Check
+from assay.api.checks import Check, CheckPreset
 from assay.api.modeldeployment import Analysis, CheckStatus
 from assay.core.decision import Missing
 from assay.core.evidence import Readings
@@ -15,6 +15,8 @@ from assay.stats.proportion import Look
 
 Strata: TypeAlias = Mapping[tuple[float, float], list[Pair]]
 """(begin, end) of a half minute -> what each pod counted in it."""
+AT_ONCE = (CheckPreset.ERROR_RATIO, CheckPreset.LATENCY)
+"""Checks on routers, of which each counts both revisions: a scrape shows both at the same moment."""
 HourBefore: TypeAlias = Callable[[], Readings | Missing]
 """Reads what the counters of a check said in the hour before the rollout."""
 
@@ -25,7 +27,7 @@ def unmeasured(analysis: Analysis, statuses: Sequence[CheckStatus]) -> list[Chec
     return [check for check in analysis.checks if check.name not in known]
 
 
-def with_dispersion(status: CheckStatus, before: HourBefore, trial: Trial) -> tuple[CheckStatus, str]:
+def with_dispersion(check: Check, status: CheckStatus, before: HourBefore, trial: Trial) -> tuple[CheckStatus, str]:
     """Fix the divisor of the counts, once, before anything counts; return also why that cannot be done, or an empty string.
 
     A rollout that an operator without it began goes on as it began, undivided.
@@ -40,10 +42,26 @@ def with_dispersion(status: CheckStatus, before: HourBefore, trial: Trial) -> tu
     if isinstance(readings, Missing):
         return status, f"the hour before could not be read: {readings.reason}"
     measured = dispersion(list(pods.values()))
+    if measured is None and check.preset not in AT_ONCE:
+        measured = _alone(pods)
     if measured is not None and measured > HOPELESS:
         told = f"pods of the stable revision differed {measured:.0f} times more than chance in the hour before"
         return status, f"{told}, so that requests are no evidence: count users or sessions, or set analysis.dispersion"
     return status.model_copy(update={"dispersion": factor(measured), "before": seen}), ""
+
+
+def _alone(pods: Strata) -> float | None:
+    """Return the dispersion by a pod that has no peer: each half minute is compared with the one before.
+
+    The candidate's pods are scraped at other moments than this one, and what comes to both then seems to come to one first.
+    To read them half a minute apart overstates that, so it never makes requests hopeless as evidence.
+    """
+    counted = [[pair for pair in pairs if pair[1]] for _, pairs in sorted(pods.items())]
+    if any(len(pairs) > 1 for pairs in counted):
+        return None
+    alone = [pair for pairs in counted for pair in pairs]
+    measured = dispersion(list(zip(alone[::2], alone[1::2], strict=False)))
+    return None if measured is None else min(measured, HOPELESS)
 
 
 def sums(pods: Strata) -> list[int]:

@@ -1,22 +1,18 @@
 """What do the checks of a rollout say after this look?"""
 
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from assay.api.checks import CheckPreset
 from assay.api.modeldeployment import CandidateStatus, CheckStatus, ModelDeploymentStatus
-from assay.core import canary, checks, measures
+from assay.core import canary, checks, measures, minimum
 from assay.core.evidence import Arms
 from assay.core.hypotheses import Trial, rank_tests
 from assay.core.plan import candidate_of, stable_of
 from assay.core.sentences import LONGEST
 from assay.core.times import moment, parsed
 from assay.core.world import World, pods_for
-from assay.stats import ratio
 from assay.stats.dispersion import ASSUMED
 
-TOLERATED = 0.2  # of the weight; a smaller difference is no reason to doubt the evidence
 AHEAD_SECONDS = 2.0  # Prometheus' clock may be ahead by so much before it is worth telling
 ONE_POD = (
     "The candidate runs on one pod: what is peculiar to that pod or its node counts as the revision's."
@@ -56,28 +52,6 @@ def looked(world: World) -> ModelDeploymentStatus:
             "verdict": least.verdict if least else None,
         }
     )
-
-
-def _shares(world: World, candidate: CandidateStatus, after: Sequence[CheckStatus]) -> list[str]:
-    """Return a warning where the candidate answers far more or far less than its weight, beyond chance.
-
-    Round robin makes counts more even than chance, long connections less: hence both a factor and a fifth (a warning only).
-    """
-    weight = world.weight(candidate.revision) / 100
-    since = None if candidate.step_start_time is None else parsed(candidate.step_start_time).timestamp()
-    spec = world.resource.spec.analysis
-    requests = {check.name for check in spec.checks if check.preset in (CheckPreset.ERROR_RATIO, CheckPreset.LATENCY)}
-    looks = next(
-        ([look for look in one.looks if since and look[0] > since] for one in after if one.name in requests), []
-    )
-    counts = sum(look[1] for look in looks), sum(look[3] for look in looks)
-    if not sum(counts) or not 0 < weight < 1:
-        return []
-    share = counts[0] / sum(counts)
-    if abs(share / weight - 1) < TOLERATED or ratio.mismatch(counts, (weight, 1 - weight)) < math.log(ratio.WARNING):
-        return []
-    told = f"The candidate answers {share:.1%} of what was counted at this step, and its weight is {weight:.0%}"
-    return [f"{told}: callers may keep connections or choose revisions, so the revisions' requests may differ."]
 
 
 def _first_request(world: World, arms: Arms, since: float) -> str | None:
@@ -141,7 +115,10 @@ def _warnings(world: World, candidate: CandidateStatus, after: Sequence[CheckSta
         found.append(ONE_POD)
     if lag < -AHEAD_SECONDS:
         found.append(f"Prometheus' clock is {-lag:.0f} s ahead of the operator's; samples count so much later.")
-    found += _shares(world, candidate, after)
+    told = minimum.mismatch(spec, candidate, world.weight(candidate.revision), after)
+    if told:
+        doubt = "callers may keep connections or choose revisions, so the revisions' requests may differ."
+        found.append(f"{told[0].upper()}{told[1:]}: {doubt}")
     assumed = [one.name for one in after if one.dispersion == ASSUMED and spec.analysis.dispersion is None]
     if assumed:
         told = "the hour before shows too little to tell whether requests fail together"

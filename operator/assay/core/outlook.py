@@ -4,6 +4,7 @@ import math
 
 from assay.api.base import Verdict
 from assay.api.modeldeployment import CheckStatus, ProcessState
+from assay.core import minimum
 from assay.core.hypotheses import Rules
 from assay.core.processes import Rule
 from assay.stats import power, proportion
@@ -24,10 +25,19 @@ def outlook(status: CheckStatus, rules: Rules) -> str:
         _left(status, rules.safety, status.safety),
         math.inf if rules.negligible is None else _left(status, rules.negligible, status.negligible),
     )
-    looks, what = min((harm, "harm"), (safety, "safety"))
+    least = minimum.looks_left(status, _each(status))
+    looks, what = min((harm, "harm is shown"), (safety, "safety is shown"))
+    if looks == safety and least > looks:
+        looks, what = least, "enough is counted to promote"
     if looks > MOST:
         return ""
-    return f"about {max(1, math.ceil(looks))} more looks until {what} is shown, if the rates stay as they are"
+    return f"about {max(1, math.ceil(looks))} more looks until {what}, if the rates stay as they are"
+
+
+def _each(status: CheckStatus) -> float:
+    """Return how many candidate requests a look had lately."""
+    lately = status.looks[-LATELY:]
+    return sum(look[1] for look in lately) / len(lately)
 
 
 def _left(status: CheckStatus, rule: Rule | None, state: ProcessState) -> float:
@@ -37,8 +47,7 @@ def _left(status: CheckStatus, rule: Rule | None, state: ProcessState) -> float:
     if not isinstance(rule, proportion.Rule):
         return math.inf
     candidate_total, candidate_bad, stable_total, stable_bad = status.totals
-    lately = status.looks[-LATELY:]
-    each = sum(look[1] for look in lately) / len(lately) / (status.dispersion or 1.0)
+    each = _each(status) / (status.dispersion or 1.0)
     share = candidate_total / (candidate_total + stable_total)
     growth = each * power.drift(rule, candidate_bad / candidate_total, stable_bad / stable_total, share)
     missing = math.log(proportion.threshold(rule)) - math.log(state.score)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from assay.api.checks import Check
 from assay.api.modeldeployment import CheckStatus, DecisionRule, Gate, ModelDeploymentSpec, ModelDeploymentStatus, Stage
 from assay.api.strategy import Step
-from assay.core import canary
+from assay.core import canary, minimum
 from assay.core.hypotheses import TOP_RATE, odds_of, rules_of
 from assay.core.sentences import sentence
 from assay.stats import power
@@ -55,14 +55,15 @@ class Prospect:
 
     @property
     def promote_requests(self) -> float:
-        """Requests at the last weight after which a candidate equal to stable passes, on average; infinity where it never does."""
-        return self._passing(self._weights[-1])
+        """Requests at the last weight after which a candidate equal to stable is promoted, on average; infinity where it never is."""
+        return max(self._passing(self._weights[-1]), minimum.LEAST_REQUESTS)
 
     @property
     def promote_seconds(self) -> float:
         """How long that takes, on average, from the first step on: earlier steps, pauses, warm-up and label delay included."""
         spent, last = [self._lasts(step) for step in canary.steps(self.spec)], self._last
-        judged = self._delay + self.promote_requests / (self.traffic.per_second * self._weights[-1])
+        counted = self.promote_requests / (self.traffic.per_second * self._weights[-1])
+        judged = self._delay + max(counted, minimum.LEAST_LOOKS * self.spec.analysis.interval_seconds)
         return self._warmup + sum(spent[:last]) + max(spent[last], judged) + sum(spent[last + 1 :])
 
     @property

@@ -80,7 +80,7 @@ def _is_sound(check: CheckStatus, analysis: Analysis, now: datetime) -> bool:
     passed = check.verdict is not Verdict.PASS or safety_share(check, float(analysis.false_promotion)) >= 1 - ROUNDING
     return (
         passed
-        and max(check.missed_looks, check.step_requests, *check.labels, 0) <= MOST
+        and max(check.missed_looks, check.measured_looks, check.step_requests, *check.labels, 0) <= MOST
         and (check.dispersion == 0 or check.dispersion >= 1)
         and len(check.labels) in (0, SUMS)
         and _are_totals(check.totals)
