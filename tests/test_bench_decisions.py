@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench.decisions import section
+from bench.decisions import latency, section
 from bench.decisions.measure import ASSAY, CHUNK, TABLES, WHOLE_TABLE, Job, Tally, jobs
 from bench.decisions.ours import Assay
 from bench.decisions.rules import DEFAULTS, IN_BEYOND, IN_TRAPS, NAIVE, OURS, SHIPPED, STRATIFIED, Rule
@@ -78,7 +78,9 @@ def test_the_program_says_a_cell_for_each_world_and_rule() -> None:
             world.name: {rule.name for rule in table.rules} for world in table.worlds
         }
     whole = found["tables"].pop(WHOLE_TABLE)
-    assert all(one["runs"] == 3 for table in found["tables"].values() for row in table.values() for one in row.values())
+    assert {
+        (name, one["runs"]) for name, table in found["tables"].items() for row in table.values() for one in row.values()
+    } == {(name, math.ceil(3 / table.share)) for name, table in TABLES.items()}
     assert {world: row[ASSAY]["runs"] for world, row in whole.items()} == {world.name: 1 for world in WHOLE}
 
 
@@ -206,7 +208,9 @@ def test_a_divisor_makes_evidence_slower_and_is_measured_where_there_is_a_histor
 
 
 @pytest.mark.parametrize(
-    "world", [world for table in TABLES.values() for world in table.worlds], ids=lambda one: one.name
+    "world",
+    [world for name, table in TABLES.items() for world in table.worlds if name != "latency"],
+    ids=lambda one: one.name,
 )
 def test_every_world_gives_counts_that_a_look_allows(world: World) -> None:
     seen = some(world, 20)
@@ -215,6 +219,29 @@ def test_every_world_gives_counts_that_a_look_allows(world: World) -> None:
     for bad, total in ((seen.candidate_bad, seen.candidate_total), (seen.stable_bad, seen.stable_total)):
         assert (bad >= 0).all()
         assert (bad <= total).all()
+
+
+@pytest.mark.parametrize("world", latency.WORLDS, ids=lambda one: one.name)
+def test_every_world_of_latency_gives_as_many_requests_at_every_look(world: World) -> None:
+    seen = world.streams(np.random.default_rng(2), 20)
+
+    assert seen.candidate.shape == (20, LOOKS, len(latency.BOUNDS))
+    assert set(seen.stable.sum(axis=2).flat) in ({2700}, {270})
+    assert (9 * seen.candidate.sum(axis=2) == seen.stable.sum(axis=2)).all()
+
+
+@pytest.mark.parametrize(("world", "oracle"), [(1, 1.0), (2, 1.18), (3, 3.7), (5, 2.7)])
+def test_what_is_slower_is_found_within_twice_what_the_likelihood_ratio_needs(world: int, oracle: float) -> None:
+    found = tallies("latency", world)[latency.OURS.name]
+
+    assert found.rolled_back == RUNS
+    assert found.looks / RUNS <= 2 * oracle
+
+
+def test_what_is_equal_is_rolled_back_by_ranks_looked_at_again_and_again_and_by_few_requests_quantile() -> None:
+    assert wrong("latency", 4, latency.OURS.name) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / RUNS)
+    assert wrong("latency", 4, latency.NAIVE.name) > 0.15
+    assert wrong("latency", 4, latency.RULES[0].name) > 0.9
 
 
 def test_lost_scrapes_lose_no_request_but_those_at_the_end() -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from bench.decisions import rules, worlds
+from bench.decisions import latency, rules, worlds
 from bench.decisions.rules import Rule
 from bench.decisions.whole import WHOLE
 from bench.decisions.worlds import LOOKS, World
@@ -27,10 +27,12 @@ Key: TypeAlias = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Worlds and the rules that are let loose in them. Latency will be one more of these, with streams of its own."""
+    """Worlds and the rules that are let loose in them."""
 
     worlds: tuple[World, ...]
     rules: tuple[Rule, ...]
+    share: int = 1
+    """So many times fewer rollouts are simulated, where each costs more."""
 
 
 TABLES = {
@@ -39,6 +41,7 @@ TABLES = {
     "regimes": Table(worlds.REGIMES, rules.IN_REGIMES),
     "traps": Table(worlds.TRAPS, rules.IN_TRAPS),
     "beyond": Table(worlds.BEYOND, rules.IN_BEYOND),
+    "latency": Table(latency.WORLDS, latency.RULES, share=5),
 }
 
 
@@ -105,7 +108,7 @@ class Job:
 
 def jobs(replications: int, seed: int) -> list[Job]:
     """Return the work; a rollout's dice depend on seed, world and chunk alone, not on who simulates it."""
-    sizes = {name: (len(table.worlds), replications, CHUNK) for name, table in TABLES.items()}
+    sizes = {name: (len(table.worlds), math.ceil(replications / table.share), CHUNK) for name, table in TABLES.items()}
     sizes[WHOLE_TABLE] = len(WHOLE), math.ceil(replications / WHOLE_SHARE), WHOLE_CHUNK
     return [
         Job(name, world, number, min(chunk, runs - number * chunk), seed)

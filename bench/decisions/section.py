@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from bench.decisions import rules
+from bench.decisions import latency, rules
 from bench.decisions.measure import ASSAY, TABLES, WHOLE_TABLE, Key, Tally
 from bench.decisions.rules import Rule
 from bench.decisions.whole import WHOLE
@@ -82,6 +82,9 @@ def section(measured: dict[str, Any]) -> str:
         by_world("traps", tables["traps"], {}),
         "### Where the promise ends: what one side has alone\n",
         by_world("beyond", tables["beyond"], {}),
+        "### Answers that come later\n",
+        _about_latency(tables["latency"]),
+        by_world("latency", tables["latency"], _told_both(tables["latency"])),
         "### Whole rollouts\n",
         whole(tables[WHOLE_TABLE]),
     )
@@ -151,6 +154,21 @@ def _held(one: dict[str, Any], name: str, most: float) -> str:
     """Say a rate, in bold where it is above what is promised."""
     said = _rate(one, name)
     return f"**{said}**" if one[name] - SURE * one[f"{name}_error"] > most else said
+
+
+def _about_latency(cells: Cells) -> str:
+    runs = cells[latency.WORLDS[0].name][latency.ORACLE.name]["runs"]
+    return (
+        f"{runs:,} rollouts for each cell; answers take {1000 * latency.MEDIAN:g} ms in the median (lognormal, sigma"
+        f" {latency.SIGMA:g}), in the default buckets of `client_python`. The tail is the slowest eighth.\n"
+    )
+
+
+def _told_both(cells: Cells) -> dict[str, float]:
+    """Return the looks that one needs who is told both distributions, by world."""
+    return {
+        world.name: cells[world.name][latency.ORACLE.name]["looks"] for world in latency.WORLDS if not world.healthy
+    }
 
 
 def worst(cells: Cells) -> float:
