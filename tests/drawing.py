@@ -43,6 +43,23 @@ def label_matches(draw: st.DrawFn) -> Manifest:
     return found
 
 
+MEAN = ("count", "sum", "sumOfSquares")
+RATIO = ("count", "numerator", "denominator", "numeratorSquares", "denominatorSquares", "products")
+
+
+@st.composite
+def values(draw: st.DrawFn) -> Manifest:
+    """A mean, a ratio or a gauge."""
+    counters = [{"metric": "a_total"}] * 5 + [
+        {"metric": "b", "match": {"le": "1"}},
+        {"metric": "b", "match": {"pod": "p"}},
+    ]
+    kind, parts = draw(st.sampled_from([("mean", MEAN), ("ratio", RATIO), ("gauge", ())]))
+    found = {kind: {part: draw(st.sampled_from(counters)) for part in parts} if parts else draw(label_matches())}
+    _maybe(draw, found, "better", ["Lower", "Higher", "Higher"], ["higher"])
+    return found
+
+
 @st.composite
 def checks(draw: st.DrawFn) -> Manifest:
     found: Manifest = {"name": draw(st.sampled_from(["errors", "latency", "a", "b", "c", "d", "a-", "c" * 53]))}
@@ -58,8 +75,12 @@ def checks(draw: st.DrawFn) -> Manifest:
     if "preset" not in found and draw(st.integers(0, 3)) == 0:
         found["histogram"] = draw(label_matches())
         _maybe(draw, found, "quantile", *CHANCE)
-    elif "preset" not in found or draw(st.integers(0, 9)) == 0:
-        found["proportion"] = {"bad": draw(label_matches()), "total": draw(label_matches())}
+    elif ("preset" not in found and draw(st.booleans())) or draw(st.integers(0, 9)) == 0:
+        found["proportion"] = {"total": draw(label_matches())}
+        for field in draw(st.sampled_from([["bad"], ["good"], ["bad"], ["good"], ["bad", "good"], []])):
+            found["proportion"][field] = draw(label_matches())
+    if len(found) == 1 or draw(st.integers(0, 9)) == 0:
+        found |= draw(values())
     if draw(st.integers(0, 3)) == 0:
         _maybe(draw, found, "limit", *CHANCE)
     if "limit" not in found or draw(st.integers(0, 9)) == 0:
