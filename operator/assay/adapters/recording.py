@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, NoReturn, TypeAlias
+from typing import NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from assay.api.checks import Check, CheckPreset
 from assay.core import measures
@@ -22,11 +22,15 @@ from assay.core.errors import InvalidSpec
 from assay.core.evidence import Events
 from assay.core.names import METRIC_REVISION
 from assay.core.replay import ARMS, Recording
+from assay.stats import moments
 
 COLUMNS = ("time", "check", "role", "series", "value")
 OPTIONAL = ("run", "instance", "weight")
 ROLES = (ARMS.stable, ARMS.candidate)
 SERIES = ("total", "bad", "good")
+MEAN = ("count", "sum", "sumsq")
+RATIO = ("count", "numerator", "denominator", "numeratorsq", "denominatorsq", "products")
+GAUGE = ("gauge",)
 MOST_ROWS = 9_000_000  # what fits into two gigabytes
 FARTHEST = 1.3  # times the wanted bound, or one over it, may the nearest bucket be
 LATEST = 1e11  # seconds; in the year 5138
@@ -53,6 +57,7 @@ class _Samples:
 
 Count: TypeAlias = tuple[float, float]
 """(bad, total)"""
+_Seen = TypeVar("_Seen", bound=tuple[float, ...])
 _Run: TypeAlias = dict[Place, _Samples]
 
 
@@ -62,7 +67,7 @@ def read(path: Path, checks: Sequence[Check]) -> Mapping[str, Recording]:
     Args:
         path: A CSV file in UTF-8 with a head. Each row is one cumulative counter as it was scraped: `time` in seconds,
             `role` stable or candidate, `series` total, bad or good (two of the three for each instance; total is bad plus
-            good), or for a check `latency` or `histogram` the buckets, le=0.25 and le=+Inf (of latency in seconds).
+            good), for a mean count, sum and sumsq, or for a check `latency` or `histogram` the buckets, le=0.25 and le=+Inf (of latency in seconds).
             Counters are subtracted per `instance`; they may fall where it began anew, and rows may be missing.
             `weight`, the candidate's percent, is for those who read the file: evidence is weighed look by look, whatever
             the weight was.
@@ -128,6 +133,12 @@ def _row(row: Mapping[str, str], checks: Mapping[str, Check], number: int) -> tu
         _refuse(number, f"check {check!r} is none of the spec's, which are {', '.join(checks)}")
     if role not in ROLES:
         _refuse(number, f"role {role!r} must be {' or '.join(ROLES)}")
+    values = _series_of_values(checks[check])
+    if values:
+        if series not in values:
+            _refuse(number, f"series {series!r} of check {check} must be one of {', '.join(values)}")
+        time = _number("time", row["time"], LATEST, number)
+        return row.get("run", "1"), Place(check, role, row.get("instance", ""), series), time, _value(row, number)
     histogram = checks[check].preset is CheckPreset.LATENCY or checks[check].histogram is not None
     if series not in SERIES and not (histogram and _bound(series) > 0):
         buckets = ", or a bucket such as le=0.25 or le=+Inf" if histogram else ""
@@ -139,6 +150,28 @@ def _row(row: Mapping[str, str], checks: Mapping[str, Check], number: int) -> tu
     if row.get("weight"):
         _number("weight", row["weight"], 100, number)
     return row.get("run", "1"), Place(check, role, row.get("instance", ""), series), time, value
+
+
+def _series_of_values(check: Check) -> tuple[str, ...]:
+    """Return what is recorded of a mean, a ratio or a gauge; nothing of other checks."""
+    names = ((check.mean, MEAN), (check.ratio, RATIO), (check.gauge, GAUGE))
+    return next((series for given, series in names if given is not None), ())
+
+
+def _value(row: Mapping[str, str], number: int) -> float:
+    """Return a sum of values, which may be a fraction and negative; how many values there were is counted."""
+    if row["series"] == "count":
+        value = _number("value", row["value"], LARGEST, number)
+    else:
+        try:
+            value = float(row["value"])
+        except ValueError:
+            value = math.nan
+        if not abs(value) <= moments.LARGEST or (row["series"].endswith("sq") and value < 0):
+            _refuse(number, f"value is {row['value']!r}: must be a number, and a sum of squares none below 0")
+    if row["series"] == "count" and not value.is_integer():
+        _refuse(number, f"value is {row['value']!r}: a count must be a whole number")
+    return value
 
 
 def _bound(series: str) -> float:
@@ -212,6 +245,9 @@ def _recording(name: str, run: _Run, checks: Sequence[Check], buckets: Mapping[s
         if check.quantile is not None:
             found[check.name] = _histogram(name, run, check)
             continue
+        if check.of_values:
+            found[check.name] = _values_of(name, run, check)
+            continue
         counts: dict[str, dict[str, dict[float, Count]]] = defaultdict(dict)
         for role, instance in dict.fromkeys((one.role, one.instance) for one in run if one.check == check.name):
             told = f"run {name}, {check.name}, {role}"
@@ -255,6 +291,33 @@ def _histogram(name: str, run: _Run, check: Check) -> Events:
     return events
 
 
+def _values_of(name: str, run: _Run, check: Check) -> Events:
+    """Return the series of a mean, a ratio or a gauge, at the times at which all of them are known."""
+    names = _series_of_values(check)
+    found: dict[str, dict[str, dict[float, tuple[float, ...]]]] = defaultdict(dict)
+    for role, instance in dict.fromkeys((one.role, one.instance) for one in run if one.check == check.name):
+        told = f"run {name}, {check.name}, {role}"
+        mine = [
+            dict(run[place].pairs())
+            for place in (Place(check.name, role, instance, one) for one in names)
+            if place in run
+        ]
+        if len(mine) < len(names):
+            raise InvalidSpec(f"There are {len(mine)} series ({told}): all of {', '.join(names)} are needed.")
+        times = sorted(set.intersection(*map(set, mine)))
+        if not times:
+            raise InvalidSpec(f"At no time all of {', '.join(names)} are known ({told}).")
+        found[instance or role][role] = {time: tuple(one[time] for one in mine) for time in times}
+    kinds: list[list[Series]] = [[] for _ in names]
+    for instance, roles in found.items():
+        for role, samples in _together(roles).items():
+            for place, kind in enumerate(kinds):
+                pairs = tuple((time, values[place]) for time, values in samples.items())
+                kind.append(Series({METRIC_REVISION: role, "pod": instance}, pairs))
+    series = tuple(map(tuple, kinds))
+    return measures.of_values(check, ((), *series) if check.gauge is not None else series)
+
+
 def _counts(values: Mapping[str, _Samples], told: str) -> dict[float, Count]:
     """Return (bad, total) at each time at which both are known: a row that is missing is a scrape that was lost."""
     kinds = [kind for kind in ("bad", "total", "good") if kind in values][:2]
@@ -275,7 +338,7 @@ def _counts(values: Mapping[str, _Samples], told: str) -> dict[float, Count]:
     return found
 
 
-def _together(roles: Mapping[str, dict[float, Count]]) -> dict[str, dict[float, Count]]:
+def _together(roles: Mapping[str, dict[float, _Seen]]) -> dict[str, dict[float, _Seen]]:
     """Return the times at which an instance told of all its revisions; before the candidate came, of stable alone."""
     stable, candidate = (roles.get(role) for role in ROLES)
     if stable is None or candidate is None:
