@@ -125,7 +125,7 @@ class Check(Model):
         Rule(
             "classCoverage belongs to preset accuracy, and stands in place of minCoverage",
             f"!has(self.classCoverage) || ({_ACCURACY} && !has(self.minCoverage))",
-            lambda one: not one.class_coverage or (one.preset is CheckPreset.ACCURACY and one.min_coverage is None),
+            lambda one: one.class_coverage is None or (one.preset is CheckPreset.ACCURACY and one.min_coverage is None),
         ),
         Rule(
             "classCoverage must be 0.1 or more of every class: to correct for less, nearly all labels would be thrown away",
