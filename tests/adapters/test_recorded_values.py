@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.adapters import recording
+from assay.adapters import recorded, recording
 from assay.api.checks import Check
 from assay.api.modeldeployment import ModelDeployment
 from assay.core.errors import InvalidSpec
@@ -23,7 +23,7 @@ RATIO = {
     ),
 }
 GAUGE = {"name": "revenue", "better": "Higher", "gauge": COUNTER}
-SERIES = {"mean": recording.MEAN, "ratio": recording.RATIO, "gauge": recording.GAUGE}
+SERIES = {"mean": recorded.MEAN, "ratio": recorded.RATIO, "gauge": recorded.GAUGE}
 HEAD = "time,check,role,instance,series,value"
 
 
@@ -60,7 +60,7 @@ def rows_of(kind: str, times: float, looks: int = 40, *, restart: bool = False) 
             sums[role] += grown
             for series, value in zip(SERIES[kind], sums[role], strict=True):
                 told = int(value) if series == "count" else float(value)
-                rows.append(f"{30 * look},revenue,{recording.ROLES[role]},i{role},{series},{told}")
+                rows.append(f"{30 * look},revenue,{recorded.ROLES[role]},i{role},{series},{told}")
     return rows
 
 
