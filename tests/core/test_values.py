@@ -12,7 +12,7 @@ import pytest
 from assay.api.base import Verdict
 from assay.api.checks import Check
 from assay.api.modeldeployment import Analysis, CheckStatus, ModelDeployment
-from assay.core import canary, checks, dispersion, evidence, measures
+from assay.core import canary, checks, dispersion, evidence, measures, minimum
 from assay.core.decision import Missing, Query, Series
 from assay.core.evidence import Arms, Counted
 from assay.core.hypotheses import Trial
@@ -298,6 +298,21 @@ def test_a_gauge_holds_but_never_fails() -> None:
     assert checks.harm_share(worse, 0.025) == pytest.approx(1)
     assert "holds a candidate, and never rolls it back" in worse.reason
     assert looked(check, gauges(0.9, 0.9, 9)).verdict is Verdict.UNDECIDED
+
+
+def test_promotion_asks_of_a_gauge_for_looks_and_of_a_mean_for_values_too() -> None:
+    gauge, mean = a_check(mean=None, gauge={"metric": "rolling_accuracy"}), a_check()
+    for check, looks, told in (
+        (gauge, gauges(0.9, 0.9), ""),
+        (mean, grown(1, 1.0, 8, (20, 200)), "has counted 160 of the 300 requests"),
+        (mean, grown(1, 1.0, 20), ""),
+    ):
+        analysis = {"checks": [{**check.to_manifest(), "required": True}, {**ERRORS, "required": check is gauge}]}
+        spec = ModelDeployment.model_validate(written(analysis=analysis)).spec
+        status = looked(check, looks)
+
+        assert told in minimum.lacking(spec, [status])
+        assert bool(told) == bool(minimum.lacking(spec, [status]))
 
 
 def test_a_gauge_that_is_worse_keeps_the_step() -> None:

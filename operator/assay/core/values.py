@@ -66,6 +66,7 @@ def added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> 
         "harm": averaged(harm, status.harm, look),
         "safety": averaged(safety, status.safety, look),
         "missed_looks": 0,
+        "measured_looks": status.measured_looks + 1,
         "requests": status.requests + look.candidate.count,
         "step_requests": status.step_requests + look.candidate.count,
         "last_look_time": moment(trial.now),
