@@ -343,6 +343,20 @@ def test_of_a_gauge_each_newest_value_is_looked_at_once_and_pods_are_averaged() 
     assert again.harm == status.harm
 
 
+def test_a_gauge_of_one_revision_waits_for_that_of_the_other() -> None:
+    check = a_check(mean=None, gauge={"metric": "drift"})
+    (query,) = measures.queries([check])
+    status = begun(check)
+    for at, revision in ((10.0, ARMS.stable), (20.0, ARMS.candidate)):
+        told = Series({"pod": revision, "assay_revision": revision}, ((at - 1, at),))
+        older = Series({"pod": ARMS.stable, "assay_revision": ARMS.stable}, ((9.0, 10.0),))
+        found: Found = {query: (told,) if revision == ARMS.stable else (told, older)}
+        status = checks.look(check, status, found, a_trial(check, at))
+        assert bool(status.harm.sums) == (revision == ARMS.candidate)
+
+    assert (status.estimate_stable, status.estimate_candidate, status.missed_looks) == ("10", "20", 0)
+
+
 def test_conversions_are_good_events() -> None:
     proportion = {"good": {"metric": "sales"}, "total": {"metric": "visits"}}
     check = Check.model_validate({"name": "sales", "proportion": proportion, "tolerance": {"relative": "0.10"}})

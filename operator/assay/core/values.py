@@ -30,6 +30,8 @@ LACKS: dict[means.Lack, str] = {
 def gauged(known: Sequence[CounterState], readings: Readings, floor: float) -> Counted:
     """Return the newest value of every gauge that told one since the last look, averaged over the targets.
 
+    What only one revision has told waits for the other: their pods need not be scraped at the same moments.
+
     Args:
         known: When each target was last read.
         readings: From `read`.
@@ -51,7 +53,7 @@ def gauged(known: Sequence[CounterState], readings: Readings, floor: float) -> C
     counters.sort(key=lambda one: (one.pod, one.target))
     of_stable, of_candidate = ((len(found), sum(found) / max(len(found), 1)) for found in (stable, candidate))
     told = bool(stable), bool(candidate)
-    return Counted(of_stable, of_candidate, GAUGE, (), tuple(counters), fresh, *told)
+    return Counted(of_stable, of_candidate, GAUGE, (), tuple(counters) if all(told) else tuple(known), fresh, *told)
 
 
 def _values(reading: Reading, *, of_candidate: bool) -> list[float]:
