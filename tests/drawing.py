@@ -43,10 +43,41 @@ def label_matches(draw: st.DrawFn) -> Manifest:
     return found
 
 
+COUNTERS = ({"metric": "a_total"}, {"metric": "b", "match": {"le": "1"}}, {"metric": "b"})
+PARTS = {
+    "mean": ("count", "sum", "sumOfSquares"),
+    "ratio": ("count", "numerator", "denominator", "numeratorSquares", "denominatorSquares", "products"),
+}
+
+
+@st.composite
+def metrics(draw: st.DrawFn) -> Manifest:
+    """What a check may name in place of a preset; mostly right."""
+    kind = draw(st.sampled_from(["proportion", "histogram", "mean", "ratio", "gauge"]))
+    right = st.sampled_from(COUNTERS)
+    counters = st.one_of(right, right, right, label_matches())
+    if kind == "proportion":
+        chosen = draw(st.sampled_from([["bad"], ["good"], ["bad"], ["good"], ["bad", "good"], []]))
+        return {kind: {part: draw(counters) for part in (*chosen, "total")}}
+    if kind in PARTS:
+        lost = draw(st.integers(0, 9)) == 0
+        found: Manifest = {kind: {part: draw(right) for part in PARTS[kind][lost:]}}
+    else:
+        found = {kind: draw(counters)}
+    if kind == "histogram":
+        _maybe(draw, found, "quantile", *CHANCE)
+    else:
+        _maybe(draw, found, "better", ["Lower", "Higher", "Higher"], ["higher"])
+    return found
+
+
 @st.composite
 def checks(draw: st.DrawFn) -> Manifest:
     found: Manifest = {"name": draw(st.sampled_from(["errors", "latency", "a", "b", "c", "d", "a-", "c" * 53]))}
-    _maybe(draw, found, "preset", ["error-ratio", "accuracy", "latency"], ["errors"])
+    if draw(st.booleans()):
+        _maybe(draw, found, "preset", ["error-ratio", "accuracy", "latency"], ["errors"])
+    if "preset" not in found or draw(st.integers(0, 9)) == 0:
+        found |= draw(metrics())
     if found.get("preset") == "latency" or draw(st.integers(0, 9)) == 0:
         _maybe(draw, found, draw(st.sampled_from(["quantile", "slowerThanSeconds"])), ["0.95", "0.5"], ["1.5", "x"])
     if found.get("preset") == "accuracy" or draw(st.integers(0, 9)) == 0:
@@ -55,17 +86,16 @@ def checks(draw: st.DrawFn) -> Manifest:
     if draw(st.integers(0, 9)) == 0:
         shares = st.sampled_from(["0.05", "0.1", "0.95", "1", "x"])
         found["classCoverage"] = draw(st.dictionaries(st.sampled_from(["a", "b", "c d", ""]), shares, max_size=3))
-    if "preset" not in found and draw(st.integers(0, 3)) == 0:
-        found["histogram"] = draw(label_matches())
-        _maybe(draw, found, "quantile", *CHANCE)
-    elif "preset" not in found or draw(st.integers(0, 9)) == 0:
-        found["proportion"] = {"bad": draw(label_matches()), "total": draw(label_matches())}
-    if draw(st.integers(0, 3)) == 0:
+    of_values = bool({"mean", "ratio", "gauge"} & set(found))
+    if draw(st.integers(0, 9 if of_values else 3)) == 1:
         _maybe(draw, found, "limit", *CHANCE)
     if "limit" not in found or draw(st.integers(0, 9)) == 0:
-        _maybe(draw, found, "tolerance", [draw(thresholds())])
-        _maybe(draw, found, "margin", [draw(thresholds())])
-        _maybe(draw, found, "negligible", *CHANCE)
+        right = [{"relative": "0.05"}, {"relative": "0.2"}, {"relative": "2"}]
+        chosen = st.sampled_from(right) if of_values and draw(st.booleans()) else thresholds()
+        _maybe(draw, found, "tolerance", [draw(chosen)])
+        _maybe(draw, found, "margin", [draw(chosen)])
+        if not of_values or draw(st.integers(0, 9)) == 1:
+            _maybe(draw, found, "negligible", *CHANCE)
     _maybe(draw, found, "required", [True, True, False], ["true", 1])
     return found
 

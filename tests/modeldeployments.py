@@ -54,6 +54,10 @@ class Wrong:
 
 ACCURACY = {"name": "accuracy", "preset": "accuracy", "labelDelaySeconds": 60}
 OUTCOMES = {"metric": "assay_outcomes_total"}
+A_MEAN = {
+    "name": "revenue",
+    "mean": {"count": {"metric": "n"}, "sum": {"metric": "s"}, "sumOfSquares": {"metric": "q"}},
+}
 ONE_DECIMAL = 'must be a decimal in quotes between 0 and 1, neither included, such as "0.05"'
 
 WRONG = {
@@ -84,10 +88,10 @@ WRONG = {
     "preset and proportion": Wrong(
         with_check(proportion={"bad": {"metric": "a"}, "total": {"metric": "b"}}),
         "spec.analysis.checks[0]",
-        "exactly one of preset, proportion and histogram",
+        "exactly one of preset, proportion",
     ),
     "neither preset nor proportion": Wrong(
-        with_checks({"name": "errors"}), "spec.analysis.checks[0]", "exactly one of preset, proportion and histogram"
+        with_checks({"name": "errors"}), "spec.analysis.checks[0]", "exactly one of preset, proportion"
     ),
     "limit and margin": Wrong(
         with_check(limit="0.05", margin={"relative": "0.5"}), "spec.analysis.checks[0]", "leave tolerance, margin"
@@ -211,6 +215,34 @@ WRONG = {
         "spec.analysis.checks[0]",
         "with quantile, tolerance (of the quantile) and margin (in odds) must be relative",
     ),
+    "bad and good": Wrong(
+        with_checks({"name": "a", "proportion": {"bad": OUTCOMES, "good": OUTCOMES, "total": {"metric": "b"}}}),
+        "spec.analysis.checks[0].proportion",
+        "exactly one of bad and good",
+    ),
+    "better errors": Wrong(with_check(better="Lower"), "spec.analysis.checks[0]", "better belongs to mean"),
+    "limit of a mean": Wrong(
+        with_checks({**A_MEAN, "limit": "0.5"}), "spec.analysis.checks[0]", "tolerance and margin must be relative, of"
+    ),
+    "absolute margin of a mean": Wrong(
+        with_checks({**A_MEAN, "margin": {"absolute": "0.5"}}),
+        "spec.analysis.checks[0]",
+        "tolerance and margin must be relative, of",
+    ),
+    "fall by more than all": Wrong(
+        with_checks({**A_MEAN, "better": "Higher", "margin": {"relative": "1"}}),
+        "spec.analysis.checks[0]",
+        "no mean can fall by more than all of it",
+    ),
+    "nothing but a gauge": Wrong(
+        with_checks(
+            {"name": "drift", "gauge": {"metric": "drift"}},
+            {"name": "errors", "preset": "error-ratio", "required": False},
+        ),
+        "spec.analysis",
+        "one required check must be no gauge",
+    ),
+    "spending on a mean": Wrong(with_checks(A_MEAN, rule="Spending"), "spec.analysis", "rule Spending compares"),
     "spending on ramps": Wrong(
         written(
             analysis={"checks": [{"name": "errors", "preset": "error-ratio"}], "rule": "Spending"},
@@ -233,7 +265,9 @@ WRONG = {
         "name of a Prometheus metric",
     ),
     "everything is bad": Wrong(
-        with_proportion(OUTCOMES, OUTCOMES), "spec.analysis.checks[0].proportion", "bad must select other series"
+        with_proportion(OUTCOMES, OUTCOMES),
+        "spec.analysis.checks[0].proportion",
+        "bad or good must select other series",
     ),
     "another namespace": Wrong(
         with_proportion({**OUTCOMES, "match": {"namespace": "theirs"}}, OUTCOMES),

@@ -44,6 +44,20 @@ def test_the_commands_of_the_how_to_run_as_they_stand_there(monkeypatch: pytest.
         assert "errors" in result.stdout
 
 
+def test_it_says_of_which_checks_nothing_can_be_foretold(tmp_path: Path) -> None:
+    counters = {key: {"metric": "x"} for key in ("count", "sum", "sumOfSquares")}
+    mean = json.dumps({"name": "revenue", "mean": counters})
+    errors = "- {name: errors, preset: error-ratio}"
+    (tmp_path / "spec.yaml").write_text(Path(SPEC).read_text().replace(errors, f"{errors}\n      - {mean}"))
+    argv = ("--spec", str(tmp_path / "spec.yaml"), "--rate", "100", "--baseline", "0.01")
+
+    shown, told = (CliRunner().invoke(main, ["plan", *argv, *more]).stdout for more in ((), ("-o", "json")))
+
+    assert "Check revenue judges values: how long it takes depends on how much they differ" in " ".join(shown.split())
+    assert json.loads(told)["unforeseen"] == ["revenue"]
+    assert [one["check"] for one in json.loads(told)["checks"]] == ["errors"]
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [

@@ -72,6 +72,25 @@ def test_the_commands_of_the_how_to_run_as_they_stand_there(monkeypatch: pytest.
     assert "<script" not in page.stdout
 
 
+def test_a_mean_is_told_with_its_ratio_and_interval(tmp_path: Path) -> None:
+    counters = {key: {"metric": "x"} for key in ("count", "sum", "sumOfSquares")}
+    mean = json.dumps({"name": "revenue", "better": "Higher", "mean": counters})
+    (tmp_path / "spec.yaml").write_text(SPEC.read_text().replace("{name: errors, preset: error-ratio}", mean))
+    rows = [
+        f"{30 * look},revenue,{role},{series},{look * number}"
+        for look in range(12)
+        for role, size in (("stable", 2.5), ("candidate", 1.5))
+        for series, number in (("count", 100), ("sum", 100 * size), ("sumsq", 200 * size**2))
+    ]
+    (tmp_path / "looks.csv").write_text("\n".join(["time,check,role,series,value", *rows]))
+
+    (run,) = runs(replay("-o", "json", spec=tmp_path / "spec.yaml", samples=tmp_path / "looks.csv"))
+
+    last = run["looks"][-1]["checks"][0]
+    assert (run["decision"], last["candidate"], last["stable"], last["effect"]) == ("Rollback", "1.5", "2.5", "0.6")
+    assert re.fullmatch(r"0\.[45]\d* to 0\.[67]\d*", last["interval"])
+
+
 def test_one_run_is_shown_look_by_look(tmp_path: Path) -> None:
     head, *rows = SAMPLES.read_text().splitlines()
     (tmp_path / "one.csv").write_text("\n".join([head, *(row for row in rows if row.startswith("incident"))]))

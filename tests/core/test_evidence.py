@@ -11,6 +11,7 @@ from assay.api.modeldeployment import CounterState
 from assay.core import evidence
 from assay.core.decision import Missing, Series
 from assay.core.evidence import MOST_TARGETS, Arms, Counted, Events
+from assay.core.kinds import histogram_of
 from assay.stats.proportion import Look
 
 ARMS = Arms("aaaaaaaa", "bbbbbbbb")
@@ -329,7 +330,7 @@ def buckets(pod: str, revision: str, *scrapes: tuple[float, int, int, int]) -> t
 
 def histogram(*arms: tuple[Series, ...]) -> Events:
     kinds = tuple(tuple(arm[kind] for arm in arms) for kind in range(3))
-    return Events(kinds, evidence.histogram_of((0.1, 0.2)), (0.1, 0.2))
+    return Events(kinds, histogram_of((0.1, 0.2)), (0.1, 0.2))
 
 
 def test_a_histogram_is_counted_bucket_by_bucket_also_across_a_reset() -> None:
@@ -348,7 +349,7 @@ def test_a_histogram_of_other_bounds_is_not_subtracted_from_the_last_one() -> No
     known = counted(histogram(buckets("p", ARMS.stable, (10, 5, 8, 10)))).counters
     wider = Events(
         (*histogram(buckets("p", ARMS.stable, (90, 9, 9, 20))).series, (series("p", ARMS.stable, (90, 20)),)),
-        evidence.histogram_of((0.1, 0.2, 0.4)),
+        histogram_of((0.1, 0.2, 0.4)),
         (0.1, 0.2, 0.4),
     )
     assert not any(counted(wider, known).events)

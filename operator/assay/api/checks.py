@@ -6,18 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from assay.api.base import DECIMAL, Decimal, Flag, Fraction, Integer, Model, Name, Probability
-from assay.api.rules import KeysMatch, Matches, NamedList, Rule
-
-MetricName = Annotated[
-    str,
-    Field(min_length=1, max_length=200),
-    Matches("[a-zA-Z_:][a-zA-Z0-9_:]*", "must be the name of a Prometheus metric, such as assay_outcomes_total"),
-]
-LabelMatches = Annotated[
-    dict[str, Annotated[str, Field(max_length=256)]],
-    Field(max_length=8),
-    KeysMatch("[a-zA-Z_][a-zA-Z0-9_]*", 128, "must have names of Prometheus labels as keys, such as verdict"),
-]
+from assay.api.metrics import Better, Histogram, LabelMatch, Mean, Proportion, Ratio
+from assay.api.rules import KeysMatch, NamedList, Rule
 
 ClassCoverage = Annotated[
     dict[str, Probability],
@@ -30,7 +20,6 @@ DEFAULT_MARGIN = "0.50"  # relative
 DEFAULT_COVERAGE = "0.8"
 QUICKEST, SLOWEST = 0.001, 3600.0  # seconds
 LEAST_COVERAGE = 0.1  # of a class
-OWN_LABELS = ("namespace", "pod", "assay_deployment", "assay_revision", "assay_via")
 
 
 class Threshold(Model):
@@ -45,51 +34,9 @@ class Threshold(Model):
     )
 
     relative: Decimal | None = None
-    """Odds ratio of the bad outcome minus one: 0.10 is ten percent worse."""
+    """Odds ratio of the bad outcome minus one: 0.10 is ten percent worse. With mean, ratio or gauge a fraction of the stable revision's."""
     absolute: Fraction | None = None
     """Difference of rates: 0.005 is half a percentage point worse; converted once, at the stable revision's rate before the rollout."""
-
-
-class LabelMatch(Model):
-    """A counter and the label values that select its series."""
-
-    rules = (
-        Rule(
-            f"match must leave out {', '.join(OWN_LABELS)}: the operator adds them",
-            f"!has(self.match) || {list(OWN_LABELS)}.all(label, !(label in self.match))",
-            lambda one: not set(OWN_LABELS) & set(one.match or ()),
-        ),
-    )
-
-    metric: MetricName
-    """Name of a cumulative counter."""
-    match: LabelMatches | None = None
-    """Label values that a series must have. Default none."""
-
-
-class Histogram(LabelMatch):
-    """A histogram and the label values that select its series."""
-
-    native: Flag = False
-    """True: a native histogram, laid on bounds 9 % apart. False: a classic one, named without _bucket. Default false."""
-
-
-class Proportion(Model):
-    """Bad events of all events."""
-
-    rules = (
-        Rule(
-            "bad must select other series than total, or every event would be bad",
-            "self.bad.metric != self.total.metric ||"
-            " (has(self.bad.match) ? self.bad.match : {}) != (has(self.total.match) ? self.total.match : {})",
-            lambda one: (one.bad.metric, one.bad.match or {}) != (one.total.metric, one.total.match or {}),
-        ),
-    )
-
-    bad: LabelMatch
-    """Counter of bad events."""
-    total: LabelMatch
-    """Counter of all events."""
 
 
 class CheckPreset(StrEnum):
@@ -100,6 +47,9 @@ class CheckPreset(StrEnum):
     LATENCY = "latency"
 
 
+KINDS = ("preset", "proportion", "histogram", "mean", "ratio", "gauge")
+_ONE_OF = f"{', '.join(KINDS[:-1])} and {KINDS[-1]}"
+_VALUES = "(has(self.mean) || has(self.ratio) || has(self.gauge))"
 _LATENCY = f"(has(self.preset) && self.preset == '{CheckPreset.LATENCY}')"
 _ACCURACY = f"(has(self.preset) && self.preset == '{CheckPreset.ACCURACY}')"
 
@@ -124,6 +74,10 @@ def _relative_margin_is_wider(one: "Check") -> bool:
     return float(margin.relative) > float(tolerance.relative)
 
 
+def _is_absolute(one: "Check") -> bool:
+    return any(given is not None and given.absolute is not None for given in (one.tolerance, one.margin))
+
+
 def _absolute_margin_is_wider(one: "Check") -> bool:
     """Where the margin is absolute, it lies beyond an absolute tolerance, and beyond zero in any case."""
     if one.margin is None or one.margin.absolute is None:
@@ -137,9 +91,9 @@ class Check(Model):
 
     rules = (
         Rule(
-            "must have exactly one of preset, proportion and histogram",
-            "[has(self.preset), has(self.proportion), has(self.histogram)].filter(one, one).size() == 1",
-            lambda one: [one.preset, one.proportion, one.histogram].count(None) == 2,  # noqa: PLR2004
+            f"must have exactly one of {_ONE_OF}",
+            f"[{', '.join(f'has(self.{kind})' for kind in KINDS)}].filter(one, one).size() == 1",
+            lambda one: sum(getattr(one, kind) is not None for kind in KINDS) == 1,
         ),
         Rule(
             "limit is an absolute rule of its own: leave tolerance, margin and negligible out beside it",
@@ -171,7 +125,7 @@ class Check(Model):
         Rule(
             "classCoverage belongs to preset accuracy, and stands in place of minCoverage",
             f"!has(self.classCoverage) || ({_ACCURACY} && !has(self.minCoverage))",
-            lambda one: not one.class_coverage or (one.preset is CheckPreset.ACCURACY and one.min_coverage is None),
+            lambda one: one.class_coverage is None or (one.preset is CheckPreset.ACCURACY and one.min_coverage is None),
         ),
         Rule(
             "classCoverage must be 0.1 or more of every class: to correct for less, nearly all labels would be thrown away",
@@ -208,6 +162,27 @@ class Check(Model):
             ),
         ),
         Rule(
+            "better belongs to mean, ratio and gauge: of other checks lower is always better (conversions: proportion.good)",
+            f"{_VALUES} || !has(self.better)",
+            lambda one: one.of_values or one.better is None,
+        ),
+        Rule(
+            "with mean, ratio or gauge, tolerance and margin must be relative, of the stable revision's mean; leave negligible and limit out",
+            f"!{_VALUES} || !(has(self.negligible) || has(self.limit) ||"
+            " (has(self.tolerance) && has(self.tolerance.absolute)) || (has(self.margin) && has(self.margin.absolute)))",
+            lambda one: not one.of_values or not (one.negligible or one.limit or _is_absolute(one)),
+        ),
+        Rule(
+            "with better Higher, tolerance.relative and margin.relative must be below 1: no mean can fall by more than all of it",
+            f"!(has(self.better) && self.better == '{Better.HIGHER}') ||"
+            f" (({_unlike('margin', 'relative')} || {_number('margin', 'relative', DEFAULT_MARGIN)} < 1.0) &&"
+            f" ({_unlike('tolerance', 'relative')} || {_number('tolerance', 'relative', DEFAULT_TOLERANCE)} < 1.0))",
+            lambda one: (
+                one.better is not Better.HIGHER
+                or all(float(given.relative or 0) < 1 for given in (one.tolerance, one.margin) if given is not None)
+            ),
+        ),
+        Rule(
             "slowerThanSeconds must be from 0.001 to 3600",
             f"!has(self.slowerThanSeconds) || !self.slowerThanSeconds.matches('^{DECIMAL}$') ||"
             " (double(self.slowerThanSeconds) >= 0.001 && double(self.slowerThanSeconds) <= 3600.0)",
@@ -218,11 +193,19 @@ class Check(Model):
     name: Name
     """Name of the check, unique in the resource."""
     preset: CheckPreset | None = None
-    """A ready-made metric: error-ratio is the share of answers 5xx; accuracy judges the share of labelled predictions that were wrong; latency how long the model took, as the router measures it. Exactly one of preset, proportion and histogram."""
+    """A ready-made metric: error-ratio is the share of answers 5xx; accuracy judges the share of labelled predictions that were wrong; latency how long the model took, as the router measures it. Exactly one of preset, proportion, histogram, mean, ratio and gauge."""
     proportion: Proportion | None = None
-    """Bad events of all events, by counters of your own. Exactly one of preset, proportion and histogram."""
+    """Bad events of all events, or good ones, by counters of your own. Exactly one of preset, proportion, histogram, mean, ratio and gauge."""
     histogram: Histogram | None = None
-    """A histogram of your own, of values above 0 of which less is better, such as the seconds to the first token. Exactly one of preset, proportion and histogram."""
+    """A histogram of your own, of values above 0 of which less is better, such as the seconds to the first token. Exactly one of preset, proportion, histogram, mean, ratio and gauge."""
+    mean: Mean | None = None
+    """The mean of values, such as the revenue of a request, judged by an asymptotic test. Exactly one of preset, proportion, histogram, mean, ratio and gauge."""
+    ratio: Ratio | None = None
+    """A ratio of means over units, such as sales per visit over users, judged by an asymptotic test. Exactly one of preset, proportion, histogram, mean, ratio and gauge."""
+    gauge: LabelMatch | None = None
+    """A gauge, such as a drift score, compared look by look; averaged over the pods. Nobody says how far it may err, so it can hold a candidate, but never roll it back, and it is never the only required check. Exactly one of preset, proportion, histogram, mean, ratio and gauge."""
+    better: Better | None = None
+    """Of a mean, ratio or gauge: Lower or Higher is better. Default Lower."""
     quantile: Probability | None = None
     """Preset latency, or histogram: compares the whole distribution by ranks, and the share beyond the bound that is nearest to this quantile, such as 0.95. In place of slowerThanSeconds."""
     slower_than_seconds: Decimal | None = None
@@ -243,6 +226,11 @@ class Check(Model):
     """An absolute rule in place of the comparison with stable: harm is a rate above it, safety a rate below it."""
     required: Flag = True
     """False: reported, decides nothing. Default true."""
+
+    @property
+    def of_values(self) -> bool:
+        """Whether it compares means of values, not numbers of events."""
+        return self.mean is not None or self.ratio is not None or self.gauge is not None
 
 
 Checks = Annotated[list[Check], Field(min_length=1, max_length=16), NamedList("name")]

@@ -11,11 +11,10 @@ from assay.api.checks import (
     Check,
     CheckPreset,
     Checks,
-    LabelMatch,
-    Proportion,
     Threshold,
 )
 from assay.api.intent import Intent, IntentEntry, IntentName, IntentStatus, Wish, WishState, WishStatus
+from assay.api.metrics import Better, LabelMatch, Mean, Proportion, Ratio
 from assay.api.modeldeployment_status import (
     CandidateStatus,
     CheckStatus,
@@ -47,6 +46,7 @@ from assay.api.strategy import Canary, Pause, Step, Strategy
 
 __all__ = [
     "Analysis",
+    "Better",
     "Canary",
     "CandidateStatus",
     "Check",
@@ -61,6 +61,7 @@ __all__ = [
     "IntentName",
     "IntentStatus",
     "LabelMatch",
+    "Mean",
     "MetricsPreset",
     "ModelDeployment",
     "ModelDeploymentSpec",
@@ -75,6 +76,7 @@ __all__ = [
     "QuantileState",
     "Quarantined",
     "RanksState",
+    "Ratio",
     "RevisionHeader",
     "Rollback",
     "Router",
@@ -124,18 +126,27 @@ class Analysis(Model):
 
     rules = (
         Rule(
-            "rule Spending compares proportions with stable alone: leave limit, negligible and quantile out of the checks, or use rule Boosted",
-            "!has(self.rule) || self.rule != 'Spending' ||"
-            " self.checks.all(check, !has(check.limit) && !has(check.negligible) && !has(check.quantile))",
+            "rule Spending compares proportions with stable alone: leave limit, negligible, quantile, mean, ratio and gauge out of the checks, or use rule Boosted",
+            "!has(self.rule) || self.rule != 'Spending' || self.checks.all(check, !has(check.limit) &&"
+            " !has(check.negligible) && !has(check.quantile) && !has(check.mean) && !has(check.ratio) && !has(check.gauge))",
             lambda one: (
                 one.rule is not DecisionRule.SPENDING
-                or not any(check.limit or check.negligible or check.quantile for check in one.checks)
+                or not any(check.limit or check.negligible or check.quantile or check.of_values for check in one.checks)
             ),
         ),
         Rule(
             "checks must have at least one that is required, or nothing would ever be decided",
             "self.checks.exists(check, !has(check.required) || check.required)",
             lambda one: any(check.required for check in one.checks),
+        ),
+        Rule(
+            "a gauge holds a candidate, but promotes and rolls back none: one required check must be no gauge",
+            "!self.checks.exists(check, !has(check.required) || check.required) ||"
+            " self.checks.exists(check, (!has(check.required) || check.required) && !has(check.gauge))",
+            lambda one: (
+                not any(check.required for check in one.checks)
+                or any(check.required and check.gauge is None for check in one.checks)
+            ),
         ),
         Rule(
             "deadlineSeconds must be greater than warmupSeconds plus the longest labelDelaySeconds,"

@@ -115,9 +115,13 @@ class ProcessState(Model):
     """The evidence of one rule between two looks."""
 
     score: float = 1.0
-    """Boosted betting score, which decides at the threshold; with `walk`, one over the chance of so many bad requests."""
+    """Betting score, which decides at the threshold; with `walk`, one over the chance of so many bad requests."""
     logs: Annotated[list[float], Field(max_length=8)] = []
     """Log likelihood ratio of each alternative; empty with `rule: Spending`."""
+    sums: Annotated[list[float], Field(max_length=16)] = []
+    """Of a mean, ratio or gauge: sums over looks, in the order of operator/assay/stats/means.py."""
+    pace: float = 0.0
+    """Of a mean, ratio or gauge: the variance at which the bet has its scale; 0 until something may be said."""
     walk: WalkState | None = None
     """With `rule: Spending`: what was counted, and the law of what could have been."""
 
@@ -137,6 +141,8 @@ class CounterState(Model):
     """The same of the candidate."""
     unlabelled: Integers = []
     """[stable, candidate] predictions without a label in time; empty where the check has no labels."""
+    sums: Annotated[list[float], Field(max_length=16)] = []
+    """Of a mean, ratio or gauge: sums of values and of squares of the stable revision, then the candidate's."""
     series: Count = 0
     """Of how many series these are the sums."""
 
@@ -195,13 +201,13 @@ class CheckStatus(Model):
     reason: Text = ""
     """The evidence in one sentence."""
     estimate_stable: Text = ""
-    """Rate of the stable revision in this rollout; with `quantile`, that quantile at this weight step."""
+    """Rate of the stable revision in this rollout; with `quantile`, that quantile at this weight step; with `mean`, `ratio` or `gauge`, its value."""
     estimate_candidate: Text = ""
     """The same of the candidate."""
     effect: Text = ""
-    """Odds ratio of the bad outcome, candidate to stable (Mantel-Haenszel over the looks); with `quantile`, the ratio of the quantiles."""
+    """Odds ratio of the bad outcome, candidate to stable (Mantel-Haenszel over the looks); with `quantile`, the ratio of the quantiles; with `mean`, `ratio` or `gauge`, the candidate's over the stable revision's."""
     interval: Text = ""
-    """Time-uniform 95 % interval of the effect."""
+    """Time-uniform 95 % interval of the effect; with `mean`, `ratio` or `gauge`, an asymptotic one."""
     harm_evidence: Text = ""
     """Evidence of harm, of the evidence that rolls back: `5.1 of 100`."""
     safety_evidence: Text = ""
@@ -236,8 +242,8 @@ class CheckStatus(Model):
     """The process for safety, begun anew at the last weight step."""
     negligible: ProcessState = ProcessState()
     """The process for `negligible`, begun anew at the last weight step."""
-    pooled: Annotated[list[float], Field(max_length=2)] = []
-    """Mantel-Haenszel sums for the effect."""
+    pooled: Annotated[list[float], Field(max_length=4)] = []
+    """Mantel-Haenszel sums for the effect; of a ratio, numerators and denominators of the candidate, then of the stable revision."""
     lattice: Annotated[list[float], Field(max_length=64)] = []
     """Log likelihoods on a fixed lattice of odds ratios, for the interval."""
     quantile: QuantileState | None = None

@@ -52,14 +52,15 @@ def plan(spec: Path, rate: float, baselines: Sequence[str], dispersion: float | 
             _prospect(judge, name, Traffic(rate, value, divisor))
             for name, value in _baselines(judge, baselines).items()
         ]
+        unforeseen = [check.name for check in judge.analysis.checks if check.of_values]
         if output == "json":
-            click.echo(json.dumps({"checks": [_json(one) for one in found]}))
+            click.echo(json.dumps({"checks": [_json(one) for one in found], "unforeseen": unforeseen}))
         else:
-            _print(found)
+            _print(found, unforeseen)
 
 
 def _baselines(spec: ModelDeploymentSpec, given: Sequence[str]) -> dict[str, float]:
-    names = [check.name for check in spec.analysis.checks]
+    names = [check.name for check in spec.analysis.checks if not check.of_values]
     found: dict[str, float] = {}
     for one in given:
         name, _, text = one.rpartition("=")
@@ -106,7 +107,7 @@ def _finite(value: float) -> float | None:
     return None if math.isinf(value) else round(value)
 
 
-def _print(found: Sequence[Prospect]) -> None:
+def _print(found: Sequence[Prospect], unforeseen: Sequence[str]) -> None:
     console = Console()
     table = Table(
         "check",
@@ -123,6 +124,9 @@ def _print(found: Sequence[Prospect]) -> None:
     for one in found:
         if one.underpowered:
             console.print(f"Underpowered: {one.underpowered}.", style="yellow")
+    for name in unforeseen:
+        told = "judges values: how long it takes depends on how much they differ, which nobody has told."
+        console.print(f"Check {name} {told} `assay replay` shows it on what was recorded.", style="yellow")
 
 
 def _told(requests: float, seconds: float) -> str:

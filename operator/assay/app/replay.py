@@ -60,7 +60,7 @@ def replay(
     r"""Judge recorded counters exactly as the operator would, look by look.
 
     Columns of the CSV file: time (seconds; each distinct time is a look), check (its name in the spec), role (stable or
-    candidate), series (total, bad or good; buckets such as le=0.25), value (the cumulative counter as scraped); and, where wanted, run (many
+    candidate), series (total, bad or good; buckets such as le=0.25; of a mean count, sum and sumsq), value (the cumulative counter as scraped); and, where wanted, run (many
     recordings in one file), instance (counters are subtracted per instance), weight (the candidate's percent).
 
     The first time is what the next is subtracted from, so begin with the counters as they were before the first look. Steps,
@@ -178,6 +178,9 @@ def _check(status: CheckStatus, evidence: tuple[float, float]) -> Manifest:
     if status.totals:
         totals = dict(zip(("candidateTotal", "candidateBad", "stableTotal", "stableBad"), status.totals, strict=True))
         told |= {**totals, "effect": status.effect, "interval": status.interval, "dispersion": status.dispersion}
+    if status.harm.sums:
+        estimates = {"candidate": status.estimate_candidate, "stable": status.estimate_stable}
+        told |= {**estimates, "effect": status.effect, "interval": status.interval}
     return told
 
 

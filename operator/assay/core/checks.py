@@ -10,7 +10,7 @@ from typing import Any
 from assay.api.base import Verdict
 from assay.api.checks import Check, CheckPreset
 from assay.api.modeldeployment import CheckStatus, DecisionRule, ProcessState
-from assay.core import coverage, dispersion, evidence, measures, quantiles
+from assay.core import coverage, dispersion, evidence, measures, quantiles, values
 from assay.core.decision import Missing
 from assay.core.dispersion import HourBefore
 from assay.core.evidence import Counted, Readings
@@ -97,13 +97,14 @@ def judge(
         return status.model_copy(update={"reason": waiting}) if status.verdict is Verdict.UNDECIDED else status
     if isinstance(readings, Missing):
         return _missed(check, status, trial, readings.reason)
-    if not lacking:
+    if not lacking and not check.of_values:
         if check.quantile is not None:
             before = partial(_at_quantile, check, before)
         status, lacking = dispersion.with_dispersion(check, status, before, trial)
     if lacking:
         return _missed(check, status, trial, lacking)
-    return _counted(check, status, evidence.count(status.counters, readings, floor), trial)
+    count = evidence.count if check.gauge is None else values.gauged
+    return _counted(check, status, count(status.counters, readings, floor), trial)
 
 
 def _at_quantile(check: Check, before: HourBefore) -> Readings | Missing:
@@ -173,12 +174,15 @@ def _missed(check: Check, status: CheckStatus, trial: Trial, why: str, *, in_a_r
     elif missed >= MOST_MISSED:
         status = status.model_copy(update={"verdict": Verdict.NO_DATA})
     looks = "this look" if missed == 1 else f"{missed} looks in a row"
-    so_far = f"{summary(status, _noun(check, status))}; " if status.requests else ""
+    told = values.summary(check, status) if check.of_values else summary(status, _noun(check, status))
+    so_far = f"{told}; " if status.requests else ""
     return status.model_copy(update={"reason": sentence(f"{so_far}nothing could be measured in {looks}: {why}")})
 
 
 def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> CheckStatus:
     """Return the state with one more look in it."""
+    if check.of_values:
+        return values.added(check, status, counted, trial)
     rules, old = rules_of(check, status.odds, trial.analysis), status.totals or [0, 0, 0, 0]
     if check.quantile is None:
         look, state = counted.look, None
@@ -249,17 +253,19 @@ def _judged(check: Check, status: CheckStatus, trial: Trial) -> CheckStatus:
     safe = reached(rules.safety, status.safety) or (
         rules.negligible is not None and reached(rules.negligible, status.negligible)
     )
-    if harmed:
+    if harmed and check.gauge is None:
         verdict = Verdict.FAIL
     elif status.missed_looks >= MOST_MISSED:
         verdict = Verdict.NO_DATA
     else:
-        verdict = Verdict.PASS if safe else Verdict.UNDECIDED
+        verdict = Verdict.PASS if safe and not harmed else Verdict.UNDECIDED
     return _worded(check, status.model_copy(update={"verdict": verdict}), rules, trial)
 
 
 def _worded(check: Check, status: CheckStatus, rules: Rules, trial: Trial) -> CheckStatus:
     """Return the state with its numbers as a person reads them."""
+    if check.of_values:
+        return values.worded(check, status, trial)
     candidate_total, candidate_bad, stable_total, stable_bad = status.totals or [0, 0, 0, 0]
     effect, noun = _effect(status), _noun(check, status)
     ways: list[tuple[ProcessState, Rule]] = [(status.safety, rules.safety)]

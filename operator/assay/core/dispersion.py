@@ -22,9 +22,12 @@ HourBefore: TypeAlias = Callable[[], Readings | Missing]
 
 
 def unmeasured(analysis: Analysis, statuses: Sequence[CheckStatus]) -> list[Check]:
-    """Return the checks of which the hour before must be read before they may count."""
+    """Return the checks of which the hour before must be read before they may count.
+
+    How values differ from look to look tells a check of values as much.
+    """
     known = {one.name for one in statuses if one.dispersion or one.totals}
-    return [check for check in analysis.checks if check.name not in known]
+    return [check for check in analysis.checks if check.name not in known and not check.of_values]
 
 
 def with_dispersion(check: Check, status: CheckStatus, before: HourBefore, trial: Trial) -> tuple[CheckStatus, str]:
@@ -81,7 +84,8 @@ def strata(readings: Readings) -> Strata:
     found: dict[tuple[float, float], list[Pair]] = defaultdict(list)
     for target in readings.values():
         for before, after in pairwise(target):
-            bad, total, _ = (new - old for new, old in zip(after.stable, before.stable, strict=True))
+            grown = tuple(new - old for new, old in zip(after.stable, before.stable, strict=True))
+            bad, total = after.kinds.pair(grown)
             if 0 <= bad <= total:
                 found[before.time, after.time].append((bad, total))
     return found

@@ -17,49 +17,19 @@ import numpy as np
 
 from assay.api.modeldeployment import CounterState
 from assay.core.decision import Missing, Series
+from assay.core.kinds import PROPORTION, UNLABELLED, Kinds, Numbers
 from assay.core.names import METRIC_REVISION
 from assay.stats.buckets import Histogram
+from assay.stats.moments import LARGEST
 from assay.stats.proportion import Look
 
 MOST_TARGETS = 256  # counters that fit into status
 MOST_NUMBERS = 8_192  # the same, of histograms
 
-Pair: TypeAlias = tuple[int, int]
-"""(bad, total)"""
-Numbers: TypeAlias = tuple[int, ...]
-"""Stable's number of each kind, then the candidate's."""
 Target: TypeAlias = tuple[str, str]
 """(pod, digest of the labels `instance` and `job`): series of one target are scraped at the same instant."""
 Place: TypeAlias = tuple[int, int]
 """(index into `Numbers`, number of the series)"""
-
-BAD, TOTAL, UNLABELLED = 0, 1, 2  # places of a proportion's kinds
-
-
-@dataclass(frozen=True, slots=True)
-class Kinds:
-    """What is counted of each revision."""
-
-    names: tuple[str, ...]
-    """As people are told of them."""
-    parts: tuple[tuple[int, int], ...]
-    """(part, whole): places of kinds of which one selects a part of what the other counts."""
-    events: tuple[int, ...]
-    """Places of those that together count all events."""
-
-    @property
-    def width(self) -> int:
-        """How many there are."""
-        return len(self.names)
-
-
-PROPORTION = Kinds(("bad events", "all events", "events without a label"), ((BAD, TOTAL),), (TOTAL, UNLABELLED))
-
-
-def histogram_of(bounds: Sequence[float]) -> Kinds:
-    """Return the kinds of a histogram with these finite bounds: events up to each of them, and all."""
-    names = (*(f"events up to {bound:g}" for bound in bounds), "all events")
-    return Kinds(names, tuple((place, place + 1) for place in range(len(bounds))), (len(bounds),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +63,7 @@ class Reading:
     time: float
     """Seconds since the epoch, by Prometheus' clock."""
     numbers: Numbers
-    series: Mapping[Place, int] = field(default_factory=dict)
+    series: Mapping[Place, float] = field(default_factory=dict)
     """What the numbers are sums of."""
     kinds: Kinds = PROPORTION
     bounds: tuple[float, ...] = ()
@@ -145,23 +115,24 @@ class Counted:
     @property
     def look(self) -> Look:
         """A proportion as evidence."""
-        return Look(self.candidate[TOTAL], self.candidate[BAD], self.stable[TOTAL], self.stable[BAD])
+        (bad, total), (stable_bad, stable_total) = self.kinds.pair(self.candidate), self.kinds.pair(self.stable)
+        return Look(total, bad, stable_total, stable_bad)
 
     @property
     def histogram(self) -> Histogram:
         """A histogram as evidence."""
-        sides = (np.diff(side, prepend=0).tolist() for side in (self.candidate, self.stable))
+        sides = (np.diff(side, prepend=0).astype(int).tolist() for side in (self.candidate, self.stable))
         return Histogram((*self.bounds, math.inf), *map(tuple, sides))
 
     @property
     def unlabelled(self) -> tuple[int, int]:
         """Predictions of the candidate and of stable without a label in time; no part of the look."""
-        return self.candidate[UNLABELLED], self.stable[UNLABELLED]
+        return int(self.candidate[UNLABELLED]), int(self.stable[UNLABELLED])
 
     @property
     def events(self) -> tuple[int, int]:
         """All events of the candidate and of stable, with and without a label."""
-        candidate, stable = (sum(side[at] for at in self.kinds.events) for side in (self.candidate, self.stable))
+        candidate, stable = (int(sum(side[at] for at in self.kinds.events)) for side in (self.candidate, self.stable))
         return candidate, stable
 
 
@@ -174,7 +145,7 @@ def read(events: Events, arms: Arms) -> Readings | Missing:
         The readings; Missing where bad events were not scraped together with all events, or exceed them, for then no
         proportion can be read from them.
     """
-    values: dict[Target, dict[float, dict[Place, int]]] = defaultdict(lambda: defaultdict(dict))
+    values: dict[Target, dict[float, dict[Place, float]]] = defaultdict(lambda: defaultdict(dict))
     kinds = events.kinds
     for kind, series in enumerate(events.series):
         for number, one in enumerate(series):
@@ -182,7 +153,7 @@ def read(events: Events, arms: Arms) -> Readings | Missing:
             if pod and revision in (arms.stable, arms.candidate):
                 place = (kind if revision == arms.stable else kinds.width + kind, number)
                 for at, value in one.samples:
-                    values[pod, _digest(one)][at][place] = round(value)
+                    values[pod, _digest(one)][at][place] = value if kind in kinds.sums else round(value)
     found: dict[Target, tuple[Reading, ...]] = {}
     for target in sorted(values):
         times = sorted(values[target])
@@ -206,6 +177,9 @@ def _doubt(reading: Reading) -> str:
     """Return why a reading cannot be trusted, or an empty string."""
     kinds = reading.kinds
     there = {index % kinds.width for index, _ in reading.series}
+    for place in kinds.sums:
+        if any(abs(side[place]) > LARGEST for side in (reading.stable, reading.candidate)):
+            return f"tells of a {kinds.names[place]} beyond {LARGEST:g}, with which nobody can calculate"
     for part, whole in kinds.parts:
         if part in there and whole not in there:
             return f"exports {kinds.names[part]} apart from {kinds.names[whole]}; both must come from the same scrape"
@@ -234,14 +208,14 @@ def count(known: Sequence[CounterState], readings: Readings, floor: float) -> Co
     first = next((one for target in readings.values() for one in target), Reading(0.0, (), {}))
     kinds = first.kinds
     sums, newer, counters = _nothing(kinds), [], []
-    for target in _chosen(readings, before, kinds):
+    for target in chosen(readings, before, kinds):
         state = before.get(target)
         since = max(floor, state.time if state else floor)
         fresh = [one for one in readings[target] if one.time > since]
         sums = _sum(sums, _grown(readings[target], state, since, kinds))
         newer += fresh
         if fresh:
-            counters.append(_to_state(target, fresh[-1]))
+            counters.append(to_state(target, fresh[-1]))
         elif state is not None:
             counters.append(state)
     return Counted(
@@ -256,7 +230,7 @@ def count(known: Sequence[CounterState], readings: Readings, floor: float) -> Co
     )
 
 
-def _chosen(readings: Readings, before: Mapping[Target, CounterState], kinds: Kinds) -> list[Target]:
+def chosen(readings: Readings, before: Mapping[Target, CounterState], kinds: Kinds) -> list[Target]:
     """Return at most as many targets as fit into status: first the known, then by the random end of the pods' names.
 
     By the whole name, one revision's pods would come before the other's.
@@ -275,7 +249,7 @@ def _grown(readings: Sequence[Reading], state: CounterState | None, since: float
     by series. Where the last look's own scrape is not among them, only its sums are known.
     """
     sums, previous = _nothing(kinds), None
-    values: dict[Place, int] = {}  # the last value of every series of this life, those that ended included
+    values: dict[Place, float] = {}  # the last value of every series of this life, those that ended included
     base = state.time if state else None
     for reading in readings:
         anew = previous is not None and _began_anew(previous, values, reading)
@@ -291,21 +265,37 @@ def _grown(readings: Sequence[Reading], state: CounterState | None, since: float
     return sums
 
 
-def _began_anew(previous: Reading, values: Mapping[Place, int], reading: Reading) -> bool:
+def _began_anew(previous: Reading, values: Mapping[Place, float], reading: Reading) -> bool:
     """Return whether a target's counters were reset; they begin anew together, so one that fell betrays all.
 
     A series that ended did not fall. A part that grew by more than the whole betrays a reset after which the target
-    overtook its old numbers.
+    overtook its old numbers. A sum of values may fall without one.
     """
-    if any(value < previous.series.get(place, 0) for place, value in reading.series.items()):
+    counts = (one for one in reading.series.items() if not _may_fall(one[0], reading.kinds))
+    if any(value < previous.series.get(place, 0) for place, value in counts):
         return True
     return _exceeds(_difference(values, reading), reading.kinds)
 
 
-def _difference(values: Mapping[Place, int], reading: Reading) -> Numbers:
-    """Return by how much the series grew; one that is new, or came back lower than it had gone, began at 0."""
-    pairs = ((place, value, values.get(place, 0)) for place, value in reading.series.items())
-    return _summed(((place, value - old if value >= old else value) for place, value, old in pairs), reading.kinds)
+def _difference(values: Mapping[Place, float], reading: Reading) -> Numbers:
+    """Return by how much the series grew; one that is new, or came back lower than it had gone, began at 0.
+
+    Whether a sum of values began at 0, the count beside it tells, which has the same number.
+    """
+    kinds = reading.kinds
+    began = {place for place, value in reading.series.items() if value < values.get(place, 0)}
+
+    def grown(place: Place, value: float) -> float:
+        index, number = place
+        falls = _may_fall(place, kinds)
+        anew = (index - index % kinds.width + kinds.events[0], number) in began if falls else place in began
+        return value if anew else value - values.get(place, 0)
+
+    return _summed(((place, grown(place, value)) for place, value in reading.series.items()), kinds)
+
+
+def _may_fall(place: Place, kinds: Kinds) -> bool:
+    return place[0] % kinds.width in kinds.falling
 
 
 def _by_sums(state: CounterState | None, reading: Reading) -> Numbers:
@@ -318,13 +308,15 @@ def _by_sums(state: CounterState | None, reading: Reading) -> Numbers:
     if state is None or len(reading.series) < state.series or len(old) != len(reading.numbers):
         return _nothing(kinds)
     grown = tuple(new - was for new, was in zip(reading.numbers, old, strict=True))
-    return _nothing(kinds) if min(grown) < 0 or _exceeds(grown, kinds) else grown
+    fell = any(number < 0 for index, number in enumerate(grown) if index % kinds.width not in kinds.falling)
+    return _nothing(kinds) if fell or _exceeds(grown, kinds) else grown
 
 
 def _sums(state: CounterState, kinds: Kinds) -> Numbers:
     """Return the numbers of the last look."""
-    if kinds != PROPORTION:
-        return (*state.stable, *state.candidate)
+    if not kinds.labelled:
+        half = len(state.sums) // 2
+        return (*state.stable, *state.sums[:half], *state.candidate, *state.sums[half:])
     stable, candidate = state.unlabelled or (0, 0)
     return (*state.stable, stable, *state.candidate, candidate)
 
@@ -333,7 +325,7 @@ def _nothing(kinds: Kinds) -> Numbers:
     return (0,) * (2 * kinds.width)
 
 
-def _summed(parts: Iterable[tuple[Place, int]], kinds: Kinds) -> Numbers:
+def _summed(parts: Iterable[tuple[Place, float]], kinds: Kinds) -> Numbers:
     """Return the sums of what series counted."""
     sums = list(_nothing(kinds))
     for (index, _), value in parts:
@@ -345,9 +337,11 @@ def _sum(left: Numbers, right: Numbers) -> Numbers:
     return tuple(a + b for a, b in zip(left, right, strict=True))
 
 
-def _to_state(target: Target, reading: Reading) -> CounterState:
-    stable, candidate = list(reading.stable), list(reading.candidate)
-    unlabelled = [stable.pop(), candidate.pop()] if reading.kinds == PROPORTION else []
+def to_state(target: Target, reading: Reading) -> CounterState:
+    """Return what the next look must know of a target."""
+    counts = reading.kinds.width - len(reading.kinds.sums)
+    stable, candidate = ([int(one) for one in side[:counts]] for side in (reading.stable, reading.candidate))
+    unlabelled = [stable.pop(), candidate.pop()] if reading.kinds.labelled else []
     return CounterState(
         pod=target[0],
         target=target[1],
@@ -355,5 +349,6 @@ def _to_state(target: Target, reading: Reading) -> CounterState:
         stable=stable,
         candidate=candidate,
         unlabelled=unlabelled if any(unlabelled) else [],
+        sums=[*reading.stable[counts:], *reading.candidate[counts:]],
         series=len(reading.series),
     )

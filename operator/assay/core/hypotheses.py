@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from assay.api.checks import DEFAULT_MARGIN, DEFAULT_TOLERANCE, Check, Threshold
+from assay.api.metrics import Better
 from assay.api.modeldeployment import Analysis, CheckStatus, DecisionRule, Gate, ModelDeploymentSpec
 from assay.core.decision import Missing
 from assay.core.evidence import Arms, Readings
 from assay.core.processes import Rule
-from assay.stats import proportion, spending
+from assay.stats import means, proportion, spending
 
 TOP_RATE = 1 - 1e-6  # a tolerated rate is kept below 1, where odds end
 
@@ -72,7 +73,7 @@ def with_odds(check: Check, status: CheckStatus, readings: Readings | Missing) -
     """Fix tolerance and margin as odds ratios, once; return also why that cannot be done yet, or an empty string."""
     if status.odds or check.limit is not None:
         return status, ""
-    rate = None if isinstance(readings, Missing) else _stable_rate(readings)
+    rate = None if isinstance(readings, Missing) or check.of_values else _stable_rate(readings)
     tolerance, margin = odds_of(check, rate)
     if tolerance is None or margin is None:
         return status, "no event of the stable revision, at whose rate `absolute` is converted"
@@ -102,7 +103,7 @@ def _odds(threshold: Threshold, rate: float | None) -> float | None:
 
 def _stable_rate(readings: Readings) -> float | None:
     """Return the stable revision's rate over all that its pods have counted; half an event is added, so it is never 0."""
-    latest = [pod[-1].stable for pod in readings.values() if pod]
+    latest = [pod[-1].kinds.pair(pod[-1].stable) for pod in readings.values() if pod]
     bad, total = sum(one[0] for one in latest), sum(one[1] for one in latest)
     return min((bad + 0.5) / (total + 1), TOP_RATE) if total else None
 
@@ -114,6 +115,9 @@ def rules_of(check: Check, odds: Sequence[float], analysis: Analysis) -> Rules:
         limit = float(check.limit)
         return Rules(proportion.above(alpha, limit), None, proportion.below(beta, limit), None)
     tolerance, margin = odds
+    if check.of_values:
+        of_harm, of_safety = rules_of_values(check, odds, analysis)
+        return Rules(of_harm, None, of_safety, None)
     if analysis.rule is DecisionRule.SPENDING:
         return Rules(spending.harm(alpha, tolerance), None, spending.safety(beta, margin), None)
     harm = proportion.harm(alpha if check.quantile is None else alpha / 2, tolerance)
@@ -123,3 +127,12 @@ def rules_of(check: Check, odds: Sequence[float], analysis: Analysis) -> Rules:
     # either null holds, its own process keeps the chance of failing at alpha (an intersection-union test, Berger 1982).
     half, bound = beta / 2, float(check.negligible)
     return Rules(harm, proportion.above(alpha, bound), proportion.safety(half, margin), proportion.below(half, bound))
+
+
+def rules_of_values(check: Check, odds: Sequence[float], analysis: Analysis) -> tuple[means.Rule, means.Rule]:
+    """Return the rules of harm and safety of a mean, a ratio or a gauge; 0.10 of the stable revision's are kept as 1.10."""
+    tolerance, margin = (round(one - 1, 9) for one in odds)
+    better: means.Better = "higher" if check.better is Better.HIGHER else "lower"
+    gauge = check.gauge is not None
+    harm = means.harm(alpha_of(analysis), tolerance, better, gauge=gauge)
+    return harm, means.safety(beta_of(analysis), margin, better, gauge=gauge)

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from assay.api.checks import Check, CheckPreset, LabelMatch
+from assay.api.checks import Check, CheckPreset
+from assay.api.metrics import LabelMatch, Mean, Proportion, Ratio
 from assay.core import evidence
 from assay.core.decision import Missing, Query, Series
 from assay.core.evidence import Arms, Events, Readings
+from assay.core.kinds import GAUGE, GOOD, MEAN, RATIO, Kinds, histogram_of
 from assay.core.names import (
     CORRECT,
     LATENCY_BOUNDS_MS,
@@ -45,9 +47,22 @@ def _queries(check: Check) -> tuple[Query, ...]:
         return (query if check.histogram.native else replace(query, metric=f"{query.metric}_bucket"),)
     if check.preset is CheckPreset.LATENCY:
         return (_buckets(check),)
-    if check.proportion is None:
-        return (_REQUESTS,)
-    return (_query(check.proportion.bad), _query(check.proportion.total))
+    return tuple(map(_query, _counters(check))) or (_REQUESTS,)
+
+
+def _counters(check: Check) -> tuple[LabelMatch, ...]:
+    """Return the counters that a check names, each in its place."""
+    match check.proportion or check.mean or check.ratio or check.gauge:
+        case Proportion(bad=bad, good=good, total=total):
+            return tuple(one for one in (bad or good, total) if one is not None)
+        case Mean() as mean:
+            return mean.count, mean.sum, mean.sum_of_squares
+        case Ratio() as ratio:
+            squares = ratio.numerator_squares, ratio.denominator_squares
+            return ratio.count, ratio.numerator, ratio.denominator, *squares, ratio.products
+        case LabelMatch() as gauge:
+            return (gauge,)
+    return ()
 
 
 def _query(match: LabelMatch) -> Query:
@@ -112,7 +127,7 @@ def histogram(series: Sequence[Series], unit: float = 1.0) -> Events | Missing:
         times = set.intersection(*({at for at, _ in one.samples} for one in buckets))
         for kind, one in zip(kinds, sorted(buckets, key=_bound), strict=True):
             kind.append(Series(one.labels, tuple(sample for sample in one.samples if sample[0] in times)))
-    return Events(tuple(map(tuple, kinds)), evidence.histogram_of(finite), tuple(finite))
+    return Events(tuple(map(tuple, kinds)), histogram_of(finite), tuple(finite))
 
 
 def _bound(series: Series) -> float:
@@ -128,7 +143,7 @@ def _without_bound(series: Series) -> frozenset[tuple[str, str]]:
 
 def events(check: Check, found: Found, *, history: bool = False) -> Events | Missing:
     """Return the series of a check, the newest samples or those of an hour; or why there are none."""
-    asked = queries([check], history=history)
+    asked = [replace(query, history=history) for query in _queries(check)]
     answers = [found.get(query, Missing(f"{query.metric} was not asked for")) for query in asked]
     for answer in answers:
         if isinstance(answer, Missing):
@@ -140,9 +155,20 @@ def events(check: Check, found: Found, *, history: bool = False) -> Events | Mis
         return histogram(series[0], 1.0 if check.preset is None else MILLISECONDS)
     if check.preset is CheckPreset.LATENCY:
         return _slow(series[0])
-    if check.proportion is None:
-        bad = tuple(one for one in series[0] if one.labels.get(RESPONSE_CLASS) == "5")
-        return Events.proportion(bad, series[0])
+    if check.preset is None:
+        return _of_counters(check, series)
+    bad = tuple(one for one in series[0] if one.labels.get(RESPONSE_CLASS) == "5")
+    return Events.proportion(bad, series[0])
+
+
+def _of_counters(check: Check, series: Sequence[tuple[Series, ...]]) -> Events | Missing:
+    """Return the series of a check that names its counters."""
+    if check.gauge is not None:
+        return of_values(check, ((), *series))
+    if check.of_values:
+        return _scraped_together(check, series)
+    if check.proportion is not None and check.proportion.good is not None:
+        return Events((series[0], series[1], ()), GOOD)
     return Events.proportion(series[0], series[1])
 
 
@@ -166,6 +192,40 @@ def _outcomes(series: tuple[Series, ...], coverage: Mapping[str, str]) -> Events
             found.append(Series(one.labels, tuple((at, float(round(value * kept))) for at, value in one.samples)))
     wrong, correct, unlabelled = (_with_outcome(tuple(found), one) for one in (WRONG, CORRECT, UNLABELLED))
     return Events.proportion(wrong, (*wrong, *correct), unlabelled)
+
+
+def of_values(check: Check, series: Sequence[tuple[Series, ...]]) -> Events:
+    """Return the series of a mean, a ratio or a gauge; the number of one series is that of those beside it."""
+    return Events(tuple(series), _kinds(check))
+
+
+def _kinds(check: Check) -> Kinds:
+    if check.gauge is not None:
+        return GAUGE
+    return MEAN if check.ratio is None else RATIO
+
+
+def _scraped_together(check: Check, answers: Sequence[tuple[Series, ...]]) -> Events | Missing:
+    """Return series of several counters, those of one exporter and labels in the same place, at scrapes that told all."""
+    kinds = _kinds(check)
+    chosen = {label for counter in _counters(check) for label in counter.match or ()} | {"__name__"}
+    groups: dict[frozenset[tuple[str, str]], dict[int, Series]] = defaultdict(dict)
+    for kind, answer in enumerate(answers):
+        for one in answer:
+            key = frozenset((label, value) for label, value in one.labels.items() if label not in chosen)
+            if kind in groups[key]:
+                return Missing(f"pod {one.labels.get('pod')} tells its {kinds.names[kind]} twice with the same labels")
+            groups[key][kind] = one
+    found: list[list[Series]] = [[] for _ in answers]
+    for told in groups.values():
+        lacking = [kinds.names[kind] for kind in range(len(answers)) if kind not in told]
+        if lacking:
+            pod = next(iter(told.values())).labels.get("pod")
+            return Missing(f"pod {pod} does not export its {lacking[0]} with the labels of its other counters")
+        times = set.intersection(*({at for at, _ in one.samples} for one in told.values()))
+        for kind, one in told.items():
+            found[kind].append(Series(one.labels, tuple(sample for sample in one.samples if sample[0] in times)))
+    return of_values(check, tuple(map(tuple, found)))
 
 
 def _with_outcome(series: tuple[Series, ...], outcome: str) -> tuple[Series, ...]:

@@ -21,11 +21,11 @@ TOLERATED = 0.2  # of the weight; a smaller difference is no reason to doubt the
 
 def lacking(spec: ModelDeploymentSpec, found: Sequence[CheckStatus]) -> str:
     """Return which required check has counted too little to promote, or an empty string."""
-    required = {check.name for check in spec.analysis.checks if check.required}
+    required = {check.name: check for check in spec.analysis.checks if check.required}
     for one in found:
         if one.name not in required:
             continue
-        if one.step_requests < LEAST_REQUESTS:
+        if one.step_requests < LEAST_REQUESTS and required[one.name].gauge is None:  # a gauge counts none
             return f"check {one.name} has counted {one.step_requests} of the {LEAST_REQUESTS} requests that promotion asks for"
         if one.measured_looks < LEAST_LOOKS:
             return (

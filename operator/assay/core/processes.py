@@ -1,20 +1,24 @@
 """What does a rule remember between two looks, and how far is it from deciding?"""
 
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import TypeAlias
 
 from assay.api.modeldeployment import ProcessState, WalkState
 from assay.core.sentences import score
-from assay.stats import proportion, spending
+from assay.stats import means, moments, proportion, spending
+from assay.stats.means import Sums
 from assay.stats.proportion import Evidence, Look
 from assay.stats.spending import Walk
 
-Rule: TypeAlias = proportion.Rule | spending.Rule
+OfEvents: TypeAlias = proportion.Rule | spending.Rule
+Rule: TypeAlias = OfEvents | means.Rule
 NEARLY = 0.99  # of the threshold: what has not been reached is not told as reached
 
 
 def stepped(rule: Rule, state: ProcessState, look: Look) -> ProcessState:
-    """Return the state after one more look."""
+    """Return the state after one more look at events."""
+    if isinstance(rule, means.Rule):
+        raise TypeError("a rule about means is stepped by values")
     if isinstance(rule, proportion.Rule):
         evidence = proportion.update(rule, _evidence(rule, state), look)
         return ProcessState(score=evidence.score, logs=list(evidence.logs))
@@ -26,8 +30,24 @@ def stepped(rule: Rule, state: ProcessState, look: Look) -> ProcessState:
     )
 
 
+def averaged(rule: means.Rule, state: ProcessState, look: moments.Look) -> ProcessState:
+    """Return the state after one more look at values."""
+    evidence = means.update(rule, averages(rule, state), look)
+    return ProcessState(score=means.score(rule, evidence), sums=list(astuple(evidence.sums)), pace=evidence.pace)
+
+
+def averages(rule: means.Rule, state: ProcessState) -> means.Evidence:
+    """Return what a rule about means remembers."""
+    if not state.sums:
+        return means.start()
+    candidate, stable, *sums = state.sums
+    return means.Evidence(Sums(int(candidate), int(stable), *sums), state.pace, refuted=reached(rule, state))
+
+
 def reached(rule: Rule, state: ProcessState) -> bool:
     """Return whether the rule's null hypothesis is refuted."""
+    if isinstance(rule, means.Rule):
+        return state.score >= 1 / rule.level
     if isinstance(rule, proportion.Rule):
         return proportion.reached(rule, _evidence(rule, state))
     return spending.reached(_walk(state))
@@ -35,8 +55,8 @@ def reached(rule: Rule, state: ProcessState) -> bool:
 
 def told(rule: Rule, state: ProcessState, noun: str) -> str:
     """Return the evidence as people read it: `5.1 of 100`, or `11 errors, decides at 13 or more`."""
-    if isinstance(rule, proportion.Rule):
-        return score(state.score, proportion.threshold(rule))
+    if not isinstance(rule, spending.Rule):
+        return score(state.score, 1 / rule.level)
     count, bound = spending.standing(rule, _walk(state))
     if bound < 0:
         return f"{count} {noun}, decides at no number yet"

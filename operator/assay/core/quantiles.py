@@ -14,6 +14,7 @@ from assay.api.checks import DEFAULT_TOLERANCE, Check
 from assay.api.modeldeployment import CheckStatus, QuantileState, RanksState
 from assay.core.evidence import Counted, Readings
 from assay.core.hypotheses import Trial
+from assay.core.sentences import span
 from assay.stats import buckets, latency, wilcoxon
 from assay.stats.boundary import Density
 from assay.stats.buckets import Histogram
@@ -113,7 +114,7 @@ def told(check: Check, status: CheckStatus) -> dict[str, str]:
         "estimate_candidate": f"{candidate:.3g}",
         "estimate_stable": f"{stable:.3g}",
         "effect": f"{candidate / stable:.3g}" if stable else "",
-        "interval": f"{low:.3g} to {'infinity' if math.isinf(high) else f'{high:.3g}'}",
+        "interval": span(low, high),
     }
 
 

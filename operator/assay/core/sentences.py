@@ -4,7 +4,7 @@ import math
 
 from assay.api.modeldeployment import CheckStatus
 from assay.core.coverage import shares
-from assay.core.evidence import Pair
+from assay.core.kinds import Pair
 from assay.stats.proportion import Effect, interval, odds_ratio
 
 LEVEL = 0.05  # of the interval that is shown
@@ -32,7 +32,11 @@ def ratio(effect: Effect) -> str:
 
 def bounds(effect: Effect) -> str:
     """Return the time-uniform 95 % interval of the odds ratio."""
-    low, high = interval(effect, LEVEL)
+    return span(*interval(effect, LEVEL))
+
+
+def span(low: float, high: float) -> str:
+    """Return an interval as `0.9 to 1.2`."""
     return f"{low:.3g} to {'infinity' if math.isinf(high) else f'{high:.3g}'}"
 
 

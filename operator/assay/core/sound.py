@@ -7,6 +7,7 @@ now, and a candidate that is the stable revision is none.
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -29,6 +30,8 @@ from assay.core.split import LARGEST_GENERATION
 from assay.core.times import moment, parsed
 from assay.stats import proportion
 from assay.stats.boundary import NODES, Density, mass
+from assay.stats.means import Sums
+from assay.stats.moments import LARGEST
 
 MOST = 2**52  # counted events; twice as many is the largest integer that every JSON reader keeps exact
 LOOK = 5  # numbers: the second, then total and bad of both sides
@@ -37,6 +40,7 @@ ROUNDING = 1e-9
 FORGOTTEN = 1e-6  # of all chance; what rounding takes from a walk is a millionth of that
 WIDEST = 2**40  # counts per cell of a walk
 FAR = 1e15  # of a log-likelihood ratio: beyond what 2**52 events can say
+HUGEST = 1e200  # of a sum of squares of values
 HUGE = 1e30  # of a sum of ranks, of its variance and of its law
 DAY = 86_400.0  # by which Prometheus' clock may be ahead of ours
 GRID = len(proportion.HARM_WEIGHTS)  # alternatives of every rule
@@ -87,6 +91,8 @@ def _is_sound(check: CheckStatus, analysis: Analysis, now: datetime) -> bool:
         and _is_hour(check.before)
         and all(len(one) == LOOK and max(one) <= MOST for one in check.looks)
         and _are_odds(check.odds)
+        and len(check.pooled) in (0, 2, SUMS)
+        and all(abs(one) <= HUGEST for one in check.pooled)
         and _is_effect(check)
         and all(_is_process(one, harm) for one in (check.harm, check.harm_beyond))
         and all(_is_process(one, safety) for one in (check.safety, check.negligible))
@@ -96,12 +102,27 @@ def _is_sound(check: CheckStatus, analysis: Analysis, now: datetime) -> bool:
 
 
 def _is_process(state: ProcessState, top: float) -> bool:
+    if state.sums:
+        return not state.logs and 0 < state.score <= top * (1 + ROUNDING) and _are_sums(state)
     if state.walk is not None:
         return not state.logs and 0 < state.score <= top * (1 + ROUNDING) and _is_walk(state.walk)
     if not state.logs:
         return state.score == 1.0
     logs = len(state.logs) == GRID and all(proportion.NEVER <= one <= FAR for one in state.logs)
     return logs and 0 < state.score <= top * (1 + ROUNDING)
+
+
+def _are_sums(state: ProcessState) -> bool:
+    """Return whether looks at values can have left this: counts, weights, and no square below 0."""
+    if len(state.sums) != len(fields(Sums)) or not all(abs(one) <= HUGEST for one in (*state.sums, state.pace)):
+        return False
+    sums = Sums(int(state.sums[0]), int(state.sums[1]), *state.sums[2:])
+    if state.sums[:2] != [sums.n_c, sums.n_s] or not (0 <= sums.n_c <= MOST and 0 <= sums.n_s <= MOST):
+        return False
+    weights = sums.w >= 1 / 2 and sums.w**2 / MOST <= sums.ww <= sums.w**2 * (1 + ROUNDING)
+    squares = sums.ww_mc_mc, sums.ww_ms_ms, sums.ww_vc_nc, sums.ww_vs_ns, sums.ww_vs_nc, sums.ww_vc_ns, state.pace
+    means = max(abs(sums.w_mc), abs(sums.w_ms)) <= MOST * LARGEST
+    return weights and sums.w <= MOST and means and min(squares) >= 0
 
 
 def _is_walk(walk: WalkState) -> bool:
@@ -185,5 +206,6 @@ def _are_odds(odds: Sequence[float]) -> bool:
 def _is_counter(state: CounterState, now: datetime) -> bool:
     """Return whether each is a part of the next, for both revisions, at a scrape that can have been."""
     sides = (state.stable, state.candidate)
-    parts = len(state.stable) == len(state.candidate) > 1 and all(sorted(one) == one for one in sides)
+    parts = len(state.stable) == len(state.candidate) > 0 and all(sorted(one) == one for one in sides)
+    parts = parts and len(state.sums) % 2 == 0 and all(abs(one) <= HUGEST for one in state.sums)
     return parts and len(state.unlabelled) in (0, len(sides)) and 0 <= state.time <= now.timestamp() + DAY
