@@ -333,3 +333,12 @@ def test_a_native_histogram_of_values_below_zero_is_no_latency(server: Script, m
 
     assert isinstance(found, Missing)
     assert "of pod p: 0 requests took no time and 3 less than none: these are not latencies" in found.reason
+
+
+@pytest.mark.parametrize("count", ["NaN", "+Inf"])
+def test_a_native_bucket_that_counts_no_number_is_told(server: Script, metrics: PrometheusMetrics, count: str) -> None:
+    server.says(200, answer(a_native((0, "0.1", "0.2", count))))
+
+    assert metrics.series(QUERY, "shop", "flights") == Missing(
+        f"envoy_cluster_upstream_rq_xx of pod p: a bucket counts {count}, which is no number of events"
+    )

@@ -187,7 +187,23 @@ def test_of_a_quantile_all_buckets_count_that_every_instance_has(tmp_path: Path)
             ["0,slow,stable,le=1,1"],
             "le=+Inf and at least one bucket must be recorded of every instance; those of all are le=1",
         ),
-        (["0,slow,stable,le=1,1", "0,slow,stable,le=+Inf,1", "0,slow,candidate,le=+Inf,1"], "those of all are le=inf"),
+        (["0,slow,stable,le=1,1", "0,slow,stable,le=+Inf,1", "0,slow,candidate,le=+Inf,1"], "those of all are le=+Inf"),
+        (
+            ["0,slow,stable,le=1,1", "0,slow,stable,le=+Inf,1", "0,slow,stable,total,1"],
+            "was recorded under another name too",
+        ),
+        (
+            ["0,slow,stable,le=1,1", "0,slow,stable,le=1.0,1", "0,slow,stable,le=+Inf,1"],
+            "was recorded under another name too",
+        ),
+        (
+            ["0,slow,stable,le=1,1", "1,slow,stable,le=+Inf,1"],
+            "At no time all buckets are known (run 1, slow, stable).",
+        ),
+        (
+            ["0,slow,stable,le=1,5", "0,slow,stable,le=+Inf,1"],
+            "At time 0 (run 1, slow, stable) a bucket counts more than one",
+        ),
     ],
 )
 def test_a_histogram_that_cannot_be_compared_is_refused_in_a_sentence(
@@ -272,3 +288,9 @@ def test_a_bucket_that_is_far_from_what_is_wanted_or_not_everybodys_is_refused(t
     for rows, told in ((far, "those of all are le=0.005"), (mixed, "those of all are none")):
         with pytest.raises(InvalidSpec, match=f"no bucket within 30% of it was recorded of every instance; {told}"):
             recording.read(written(tmp_path, *rows), SLOW)
+
+
+def test_coverage_by_class_cannot_be_replayed_from_a_file_without_classes(tmp_path: Path) -> None:
+    check = Check.model_validate({"name": "slow", "preset": "accuracy", "labelDelaySeconds": 60, "classCoverage": {"a": "0.5", "b": "0.9"}})  # fmt: skip
+    with pytest.raises(InvalidSpec, match="classCoverage needs counts by class, which a file does not have"):
+        recording.read(written(tmp_path, "0,slow,stable,total,1", "0,slow,stable,bad,0"), [check])

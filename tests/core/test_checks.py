@@ -154,7 +154,7 @@ def test_nothing_is_counted_while_routers_disagree_or_the_candidate_warms_up() -
 def test_a_step_begins_safety_anew_and_keeps_harm() -> None:
     status = looked(a_check(), BASE, ((50, 10_001), (101, 10_100)))
 
-    begun = checks.begin_step(status)
+    begun = checks.begin_step(status, 1)
 
     assert (begun.verdict, begun.safety.score, begun.counters) == (Verdict.UNDECIDED, 1.0, [])
     assert (begun.harm, begun.totals) == (status.harm, status.totals)
@@ -350,7 +350,7 @@ def test_a_candidate_is_not_promoted_on_a_pass_after_which_labels_stay_away() ->
 
 
 def test_a_step_counts_labels_and_requests_anew() -> None:
-    begun = checks.begin_step(judged(an_accuracy(), ((540, 60, 0), (4860, 540, 100))))
+    begun = checks.begin_step(judged(an_accuracy(), ((540, 60, 0), (4860, 540, 100))), 1)
 
     assert (begun.labels, begun.step_requests, begun.requests) == ([], 0, 600)
 
@@ -387,3 +387,10 @@ def test_whatever_the_threshold_and_the_stable_rate_a_look_gives_a_verdict(
     status = looked(check, ((0, 1), base), ((5, 10), (bad + 5, bad + good + 10)), ((9, 20), (bad + 9, bad + good + 20)))
 
     assert status.verdict in set(Verdict)
+
+
+def test_more_events_in_a_look_than_can_be_weighed_are_no_evidence_and_cost_nothing() -> None:
+    status = looked(a_check(), BASE, ((10**9, 10**10), (10**9, 10**10)))
+
+    assert status.totals == []
+    assert "more than 10,000,000 events since the last look" in status.reason

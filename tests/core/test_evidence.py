@@ -358,3 +358,26 @@ def test_a_histogram_of_other_bounds_is_not_subtracted_from_the_last_one() -> No
 def test_a_histogram_that_counts_more_up_to_a_bound_than_up_to_the_next_is_refused() -> None:
     found = evidence.read(histogram(buckets("p", ARMS.stable, (10, 9, 8, 10))), ARMS)
     assert found == Missing("pod p counts more events up to 0.1 than events up to 0.2, of which they must be a part")
+
+
+def native(*arms: tuple[Series, ...]) -> Events:
+    return replace(histogram(*arms), kinds=histogram_of((0.1, 0.2), native=True))
+
+
+def test_joined_buckets_of_a_native_histogram_are_no_reset_and_count_nothing_until_the_next_scrape() -> None:
+    joined = buckets("p", ARMS.stable, (10, 50, 80, 100), (20, 0, 85, 110), (30, 0, 87, 112))
+    found = counted(native(joined, buckets("q", ARMS.candidate, (10, 1, 1, 1), (20, 2, 2, 3))))
+    assert found.histogram.stable == (0, 2, 0)
+    assert found.histogram.candidate == (1, 0, 1)
+    anew = counted(native(buckets("p", ARMS.stable, (10, 50, 80, 100), (20, 1, 2, 5))))
+    assert anew.histogram.stable == (1, 1, 3), "all fell: it began anew"
+
+
+def test_where_there_is_no_room_for_all_targets_each_revision_has_its_share() -> None:
+    wide = histogram_of([0.01 * bound for bound in range(1, 100)])
+    pods = [(f"stable-{number:03}", ARMS.stable) for number in range(100)]
+    pods += [(f"candidate-{number}", ARMS.candidate) for number in range(2)]
+    events = Events(tuple(tuple(series(pod, revision, (10, 5)) for pod, revision in pods) for _ in wide.names), wide)
+    chosen = {one.pod for one in counted(events).counters}
+    assert {"candidate-0", "candidate-1"} < chosen
+    assert len(chosen) == 8_192 // 200

@@ -9,12 +9,13 @@ import pytest
 
 from assay.api.base import Verdict
 from assay.api.checks import Check
-from assay.api.modeldeployment import CheckStatus
+from assay.api.modeldeployment import CheckStatus, RanksState
 from assay.core import checks, measures, quantiles
 from assay.core.decision import Missing, Query, Series
 from assay.core.evidence import Readings
 from assay.core.hypotheses import rank_tests
 from assay.core.measures import Found
+from assay.core.sound import is_sound
 from assay.stats.counts import Floats
 from core.test_checks import ARMS, a_trial
 from core.test_replay import spec_of
@@ -57,7 +58,9 @@ def rolled_out(  # noqa: PLR0913 - each test varies another one
     status = checks.begin(check, a_trial(check, **analysis))
     for look in range(looks + 1):
         found = answers(10.0 * (look + 1), ours, theirs, bounds)
-        status = checks.look(check, status, found, a_trial(check, at=10.0 * (look + 1), **analysis))
+        trial = a_trial(check, at=10.0 * (look + 1), **analysis)
+        status = checks.look(check, status, found, trial)
+        assert is_sound(status, trial.analysis, trial.now), "what a look has left can be gone on from"
         if status.verdict in (Verdict.FAIL, Verdict.PASS):
             return status, look
         ours, theirs = ours + dice.multinomial(totals[0], candidate), theirs + dice.multinomial(totals[1], stable)
@@ -132,19 +135,70 @@ def test_a_new_weight_step_begins_the_ranks_anew_and_keeps_the_bound() -> None:
     check = a_check(tolerance={"relative": "0"})
     status, _ = rolled_out(check, HEALTHY, HEALTHY, looks=2)
     assert status.quantile is not None
-    anew = checks.begin_step(status)
+    anew = checks.begin_step(status, 1)
 
     assert anew.quantile is not None
     assert (anew.quantile.bound, anew.quantile.candidate, anew.quantile.ranks.tested) == (status.quantile.bound, [], 0)
     assert anew.harm == status.harm, "what goes through the whole rollout is not begun anew"
 
 
-@pytest.mark.parametrize(("gate", "tests"), [("Evidence", 3), ("Pass", 3), ("Time", 1)])
-def test_the_level_of_the_ranks_is_divided_by_the_steps_where_weights_may_react(gate: str, tests: int) -> None:
-    steps = [{"weight": weight} for weight in (5, 25, 50)]
+@pytest.mark.parametrize("gate", ["Evidence", "Pass", "Time"])
+def test_the_level_of_the_ranks_is_divided_by_the_steps_with_each_of_which_they_begin_anew(gate: str) -> None:
+    steps: list[dict[str, Any]] = [{"weight": 5}, {"pause": {"seconds": 1}}, {"weight": 50}]
     spec = spec_of(strategy__canary__steps=steps, analysis__gate=gate)
-    assert rank_tests(spec) == tests
+    assert rank_tests(spec) == 3
     assert quantiles.level(a_trial(a_check(), falseRollback="0.06")) == 0.03
+
+
+def test_a_step_that_is_entered_again_is_no_further_test() -> None:
+    check = a_check(tolerance={"relative": "0"})
+    status, _ = rolled_out(check, HEALTHY, HEALTHY, looks=2)
+    second = checks.begin_step(status, 1)
+    assert second.quantile is not None
+    assert second.quantile.ranks.tested == 0
+    going_on = second.model_copy(update={"quantile": second.quantile.model_copy(update={"ranks": ranks_of(status)})})
+
+    for step in (1, 0, 1):
+        going_on = checks.begin_step(going_on, step)
+        assert ranks_of(going_on) == ranks_of(status)
+    assert ranks_of(checks.begin_step(going_on, 2)).tested == 0
+
+
+def ranks_of(status: CheckStatus) -> RanksState:
+    assert status.quantile is not None
+    return status.quantile.ranks
+
+
+def test_harm_that_ranks_have_shown_is_never_begun_anew() -> None:
+    check = a_check(tolerance={"relative": "0"})
+    status, _ = rolled_out(check, SLOWER_BY_A_FIFTH, HEALTHY)
+    anew = checks.begin_step(status, 1)
+    for look in range(3):
+        found = answers(900.0 + look, 3000.0 * (1 + look) * HEALTHY.round(3), 30000 * (1 + look) * HEALTHY.round(3))
+        anew = checks.look(check, anew, found, a_trial(check, at=900.0 + look))
+
+    assert (status.verdict, anew.verdict) == (Verdict.FAIL, Verdict.FAIL)
+
+
+def test_hundreds_of_looks_at_one_weight_leave_a_state_that_can_be_gone_on_from() -> None:
+    check = a_check(tolerance={"relative": "0"}, margin={"relative": "0.01"})
+    status, looks = rolled_out(check, HEALTHY, HEALTHY, seed=11, looks=250, totals=(60, 540))
+
+    assert looks == 250
+    assert ranks_of(status).tested > 0.9 * ranks_of(status).information
+
+
+def test_stable_s_past_tells_the_bound_where_there_is_enough_of_it() -> None:
+    check = a_check()
+    status = checks.begin(check, a_trial(check))
+    past = 10_000 * HEALTHY.round(3)
+    dice = np.random.default_rng(1)
+    odd = dice.multinomial(10, shares(6.0)).astype(float)  # ten slow ones would say otherwise
+    for at, more in ((10.0, 0 * odd), (20.0, odd)):
+        status = checks.look(check, status, answers(at, more, past + more), a_trial(check, at=at))
+
+    assert status.quantile is not None
+    assert status.quantile.bound == 0.25
 
 
 def test_a_histogram_with_other_buckets_is_not_added_to_the_one_before() -> None:
@@ -218,6 +272,6 @@ def test_the_hour_before_tells_how_answers_beyond_the_quantile_came_together() -
     )
     history = measures.read_before(check, {Query(ROUTER.metric, ROUTER.match, history=True): series}, ARMS)
     assert not isinstance(history, Missing)
-    share: Readings = quantiles.at_quantile(check, history)
+    share: Readings = quantiles.at_bound(check, checks.begin(check, a_trial(check)), history)
     bad, all_, _ = share["r", ""][-1].stable
     assert 0.02 < bad / all_ < 0.09

@@ -184,7 +184,7 @@ def test_what_the_last_look_knew_goes_through_status() -> None:
 def test_safety_begins_anew_with_each_step_and_harm_does_not() -> None:
     before = looked(a_check(), grown(5, 1.0))
 
-    after = checks.begin_step(before)
+    after = checks.begin_step(before, 1)
 
     assert after.safety.sums == []
     assert after.harm == before.harm

@@ -52,7 +52,7 @@ def test_peeking_on_the_upper_side_errs_as_often_as_published(looks: int, crosse
 
 
 def test_the_nodes_are_fine_enough_for_the_smallest_increment() -> None:
-    assert peeking(round(1 / MINIMUM), both=False) == pytest.approx(0.22777807, abs=5e-6)  # with 1000 nodes
+    assert peeking(round(1 / MINIMUM), both=False) == pytest.approx(0.1527637563, abs=1e-9)  # with 1000 nodes
 
 
 def test_a_bound_is_crossed_with_the_chance_it_was_made_for() -> None:

@@ -160,7 +160,7 @@ def test_small_looks_wait_until_they_matter_together() -> None:
     waiting = after(large + small)
     assert (waiting.tested, waiting.spent) == (state.tested, state.spent)
     assert waiting.information > state.information
-    assert after(large + 10 * small).tested > state.tested
+    assert after(large + 60 * small).tested > state.tested
 
 
 def test_a_look_that_says_nothing_changes_nothing() -> None:

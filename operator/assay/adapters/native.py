@@ -45,10 +45,17 @@ def _on_grid(buckets: Sequence[Sequence[Any]]) -> tuple[int, ...]:
     negative = 0
     for _, _, upper, count in buckets:  # the lower end may be minus infinity: of custom bounds, the first bucket's
         if float(upper) < 0:
-            negative += round(float(count))
+            negative += _whole(count)
         else:
-            placed[_index(float(upper))] += round(float(count))
+            placed[_index(float(upper))] += _whole(count)
     return native_counts(placed, FIRST, LAST, negative=negative)
+
+
+def _whole(count: str) -> int:
+    value = float(count)
+    if not math.isfinite(value):
+        raise ValueError(f"a bucket counts {count}, which is no number of events")
+    return round(value)
 
 
 def _index(bound: float) -> int:

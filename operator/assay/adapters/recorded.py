@@ -115,6 +115,8 @@ def recording_of(name: str, run: Run, checks: Sequence[Check], buckets: Mapping[
     """Return the series of one run, as if they had come from Prometheus."""
     found: dict[str, Events] = {}
     for check in checks:
+        if check.class_coverage:
+            raise InvalidSpec(f"Check {check.name}: classCoverage needs counts by class, which a file does not have.")
         if check.quantile is not None:
             found[check.name] = _histogram(name, run, check)
             continue
@@ -145,13 +147,20 @@ def _histogram(name: str, run: Run, check: Check) -> Events:
             bound = math.inf if place.series == "total" else bound_of(place.series)
             if not bound:
                 raise InvalidSpec(f"Check {check.name} compares a histogram: {told_of(place)} is no bucket.")
+            if bound in groups[place.role, place.instance]:
+                raise InvalidSpec(
+                    f"Check {check.name} of run {name}: {told_of(place)} was recorded under another name too."
+                )
             groups[place.role, place.instance][bound] = samples
     common = set.intersection(*map(set, groups.values())) if groups else set()
     if math.inf not in common or len(common) == 1:
-        told = ", ".join(f"le={bound:g}" for bound in sorted(common)) or "none"
+        told = ", ".join("le=+Inf" if math.isinf(bound) else f"le={bound:g}" for bound in sorted(common)) or "none"
         raise InvalidSpec(
             f"Check {check.name} of run {name}: le=+Inf and at least one bucket must be recorded of every instance; those of all are {told}."
         )
+    for (role, instance), buckets in groups.items():
+        told = f"run {name}, {check.name}, {role}{', instance ' if instance else ''}{instance}"
+        _refuse_what_is_no_histogram([dict(buckets[bound].pairs()) for bound in sorted(common)], told)
     series = [
         Series({METRIC_REVISION: role, "pod": instance or role, "le": str(bound)}, samples.pairs())
         for (role, instance), buckets in groups.items()
@@ -162,6 +171,19 @@ def _histogram(name: str, run: Run, check: Check) -> Events:
     if isinstance(events, Missing):
         raise InvalidSpec(f"Check {check.name} of run {name}: {events.reason}.")
     return events
+
+
+def _refuse_what_is_no_histogram(buckets: Sequence[Mapping[float, float]], told: str) -> None:
+    """Refuse buckets that are never known together, or are not parts of one another."""
+    times = sorted(set.intersection(*map(set, buckets)))
+    if not times:
+        raise InvalidSpec(f"At no time all buckets are known ({told}).")
+    for time in times:
+        counts = [bucket[time] for bucket in buckets]
+        if counts != sorted(counts):
+            raise InvalidSpec(
+                f"At time {time:g} ({told}) a bucket counts more than one with a greater bound, of which it is a part."
+            )
 
 
 def _values_of(name: str, run: Run, check: Check) -> Events:

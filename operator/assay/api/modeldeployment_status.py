@@ -178,7 +178,9 @@ class QuantileState(Model):
     bounds: Annotated[list[float], Field(max_length=199)]
     """Finite bounds of the histogram."""
     bound: float
-    """The one that was nearest to the quantile at the first look: what lies beyond it is slow."""
+    """The one that is nearest to the quantile, by stable's past or the first look: what lies beyond it is slow."""
+    step: Annotated[Integer, Field(ge=0)] = 0
+    """The highest step that has begun; with each that is higher the rank test begins anew."""
     candidate: Buckets = []
     """The candidate's events in each bucket, and beyond the last bound."""
     stable: Buckets = []

@@ -25,6 +25,7 @@ from assay.stats.proportion import Effect, Look
 
 MOST_MISSED = 5  # looks in a row without a measurement, and a check says NoData
 MOST_RECORDED = 60  # looks
+MOST_EVENTS = 10_000_000  # in a look: all that they may have fallen is worked out
 STALE_SECONDS = 30.0  # the newest sample may be so old before its age is worth telling
 
 
@@ -35,11 +36,11 @@ def begin(check: Check, trial: Trial) -> CheckStatus:
     )
 
 
-def begin_step(status: CheckStatus) -> CheckStatus:
+def begin_step(status: CheckStatus, step: int) -> CheckStatus:
     """Begin safety anew: a candidate that was well at a lower weight may not be at this one. Harm is never begun anew."""
     verdict = status.verdict if status.verdict is Verdict.FAIL else Verdict.UNDECIDED
     anew: dict[str, Any] = {
-        "quantile": quantiles.begin_step(status),
+        "quantile": quantiles.begin_step(status, step),
         "safety": ProcessState(),
         "negligible": ProcessState(),
         "counters": [],
@@ -99,7 +100,8 @@ def judge(
         return _missed(check, status, trial, readings.reason)
     if not lacking and not check.of_values:
         if check.quantile is not None:
-            before = partial(_at_quantile, check, before)
+            status = quantiles.begin(check, status, readings)
+            before = partial(_at_quantile, check, status, before)
         status, lacking = dispersion.with_dispersion(check, status, before, trial)
     if lacking:
         return _missed(check, status, trial, lacking)
@@ -107,9 +109,9 @@ def judge(
     return _counted(check, status, count(status.counters, readings, floor), trial)
 
 
-def _at_quantile(check: Check, before: HourBefore) -> Readings | Missing:
+def _at_quantile(check: Check, status: CheckStatus, before: HourBefore) -> Readings | Missing:
     readings = before()
-    return readings if isinstance(readings, Missing) else quantiles.at_quantile(check, readings)
+    return readings if isinstance(readings, Missing) else quantiles.at_bound(check, status, readings)
 
 
 def _counted(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> CheckStatus:
@@ -119,6 +121,10 @@ def _counted(check: Check, status: CheckStatus, counted: Counted, trial: Trial) 
     reason = _unmeasured(check, counted, trial)
     if not reason and not status.counters and not any(counted.events):
         return kept  # the first look of a step is what the next one subtracts
+    if not reason and sum(counted.events) > MOST_EVENTS and not check.of_values:
+        reason = (
+            f"more than {MOST_EVENTS:,} events since the last look, which is more than can be weighed: look more often"
+        )
     reason = reason or _quiet(check, counted) or quantiles.changed(status, counted)
     if reason:
         return _missed(check, kept, trial, reason)
@@ -189,7 +195,7 @@ def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) ->
         totals = _grown(old, look)
         tolerated = seen = dispersion.weighed(old, totals, status.dispersion)
     else:
-        state, (look, seen, tolerated) = quantiles.added(check, status, counted, trial)
+        state, (look, seen, tolerated) = quantiles.added(check, status, counted.histogram, trial)
         totals = _grown(old, look)
     effect = proportion.update_effect(_effect(status), seen)
     update: dict[str, Any] = {

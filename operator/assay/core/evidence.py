@@ -8,7 +8,7 @@ that cannot be trusted yields no number at all.
 
 import hashlib
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -231,11 +231,19 @@ def count(known: Sequence[CounterState], readings: Readings, floor: float) -> Co
 
 
 def chosen(readings: Readings, before: Mapping[Target, CounterState], kinds: Kinds) -> list[Target]:
-    """Return at most as many targets as fit into status: first the known, then by the random end of the pods' names.
+    """Return as many targets as fit into status: of each revision first the known, then by the random end of the pods' names.
 
     By the whole name, one revision's pods would come before the other's.
     """
-    return sorted(readings, key=lambda one: (one not in before, one[0][::-1], one[1]))[: _most_targets(kinds)]
+    found = sorted(readings, key=lambda one: (one not in before, one[0][::-1], one[1]))
+    turns: Counter[tuple[bool, bool]] = Counter()
+    rank: dict[Target, int] = {}
+    for one in found:  # targets of either revision, and of both, take turns: none may be missing for want of room
+        latest = readings[one][-1]
+        sides = latest.shows(latest.stable), latest.shows(latest.candidate)
+        rank[one] = turns[sides]
+        turns[sides] += 1
+    return sorted(found, key=lambda one: rank[one])[: _most_targets(kinds)]
 
 
 def _most_targets(kinds: Kinds) -> int:
@@ -258,7 +266,7 @@ def _grown(readings: Sequence[Reading], state: CounterState | None, since: float
                 base = reading.time
             elif previous is None or previous.time < base:
                 sums = _sum(sums, _by_sums(state, reading))
-            else:
+            elif anew or not _joined(values, reading):
                 sums = _sum(sums, reading.numbers if anew else _difference(values, reading))
         values = {**({} if anew else values), **reading.series}
         previous = reading
@@ -271,10 +279,18 @@ def _began_anew(previous: Reading, values: Mapping[Place, float], reading: Readi
     A series that ended did not fall. A part that grew by more than the whole betrays a reset after which the target
     overtook its old numbers. A sum of values may fall without one.
     """
-    counts = (one for one in reading.series.items() if not _may_fall(one[0], reading.kinds))
+    kinds = reading.kinds
+    counts = (one for one in reading.series.items() if not _may_fall(one[0], kinds))
+    if kinds.coarsens:
+        counts = (one for one in counts if one[0][0] % kinds.width in kinds.events)
     if any(value < previous.series.get(place, 0) for place, value in counts):
         return True
-    return _exceeds(_difference(values, reading), reading.kinds)
+    return not kinds.coarsens and _exceeds(_difference(values, reading), kinds)
+
+
+def _joined(values: Mapping[Place, float], reading: Reading) -> bool:
+    """Return whether buckets were joined since the last scrape: then nobody knows in which of them events were counted."""
+    return reading.kinds.coarsens and any(value < values.get(place, 0) for place, value in reading.series.items())
 
 
 def _difference(values: Mapping[Place, float], reading: Reading) -> Numbers:

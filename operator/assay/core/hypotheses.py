@@ -6,7 +6,7 @@ from datetime import datetime
 
 from assay.api.checks import DEFAULT_MARGIN, DEFAULT_TOLERANCE, Check, Threshold
 from assay.api.metrics import Better
-from assay.api.modeldeployment import Analysis, CheckStatus, DecisionRule, Gate, ModelDeploymentSpec
+from assay.api.modeldeployment import Analysis, CheckStatus, DecisionRule, ModelDeploymentSpec
 from assay.core.decision import Missing
 from assay.core.evidence import Arms, Readings
 from assay.core.processes import Rule
@@ -54,9 +54,8 @@ class Trial:
 
 
 def rank_tests(spec: ModelDeploymentSpec) -> int:
-    """Return the weight steps among which a rule that cannot follow them divides its level; 1 where they react to nothing."""
-    steps = 1 if spec.strategy.canary is None else len(spec.strategy.canary.weights)
-    return 1 if spec.analysis.gate is Gate.TIME else max(steps, 1)
+    """Return the steps among which a rule that cannot follow their weights, and so begins anew with each, divides its level."""
+    return 1 if spec.strategy.canary is None else len(spec.strategy.canary.steps)
 
 
 def alpha_of(analysis: Analysis) -> float:

@@ -28,6 +28,8 @@ class Kinds:
     """Places of sums of values, after all counts: they may have fractions."""
     falling: tuple[int, ...] = ()
     """Of these, the ones that fall where a value is negative."""
+    coarsens: bool = False
+    """Whether buckets may be joined while events are counted, so that what was counted up to a bound falls."""
 
     @property
     def width(self) -> int:
@@ -65,7 +67,8 @@ RATIO = Kinds(
 GAUGE = Kinds(("number of readings", "gauge"), (), (0,), sums=(1,), falling=(1,))
 
 
-def histogram_of(bounds: Sequence[float]) -> Kinds:
+def histogram_of(bounds: Sequence[float], *, native: bool = False) -> Kinds:
     """Return the kinds of a histogram with these finite bounds: events up to each of them, and all."""
     names = (*(f"events up to {bound:g}" for bound in bounds), "all events")
-    return Kinds(names, tuple((place, place + 1) for place in range(len(bounds))), (len(bounds),))
+    parts = tuple((place, place + 1) for place in range(len(bounds)))
+    return Kinds(names, parts, (len(bounds),), coarsens=native)

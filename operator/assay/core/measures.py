@@ -103,12 +103,13 @@ def _slow(series: tuple[Series, ...]) -> Events | Missing:
     return Events.proportion(tuple(bad), tuple(total))
 
 
-def histogram(series: Sequence[Series], unit: float = 1.0) -> Events | Missing:
+def histogram(series: Sequence[Series], unit: float = 1.0, *, native: bool = False) -> Events | Missing:
     """Return the buckets of a classic histogram, at scrapes that told all of them.
 
     Args:
         series: Of all bounds, which the label `le` names.
         unit: What one is of what the bounds are written in: 1000 for milliseconds.
+        native: Whether they were made of a native histogram, whose buckets may be joined.
     """
     bounds = {one.labels.get("le", ""): _bound(one) for one in series}
     finite = sorted({bound / unit for bound in bounds.values() if math.isfinite(bound)})
@@ -127,7 +128,7 @@ def histogram(series: Sequence[Series], unit: float = 1.0) -> Events | Missing:
         times = set.intersection(*({at for at, _ in one.samples} for one in buckets))
         for kind, one in zip(kinds, sorted(buckets, key=_bound), strict=True):
             kind.append(Series(one.labels, tuple(sample for sample in one.samples if sample[0] in times)))
-    return Events(tuple(map(tuple, kinds)), histogram_of(finite), tuple(finite))
+    return Events(tuple(map(tuple, kinds)), histogram_of(finite, native=native), tuple(finite))
 
 
 def _bound(series: Series) -> float:
@@ -152,7 +153,9 @@ def events(check: Check, found: Found, *, history: bool = False) -> Events | Mis
     if check.preset is CheckPreset.ACCURACY:
         return _outcomes(series[0], check.class_coverage or {})
     if check.quantile is not None:
-        return histogram(series[0], 1.0 if check.preset is None else MILLISECONDS)
+        own = check.histogram is not None
+        native = own and check.histogram is not None and check.histogram.native
+        return histogram(series[0], 1.0 if own else MILLISECONDS, native=native)
     if check.preset is CheckPreset.LATENCY:
         return _slow(series[0])
     if check.preset is None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from assay.api.checks import DEFAULT_TOLERANCE, Check
 from assay.api.modeldeployment import CheckStatus, QuantileState, RanksState
+from assay.core import dispersion
 from assay.core.evidence import Counted, Readings
 from assay.core.hypotheses import Trial
 from assay.core.sentences import span
@@ -22,6 +23,7 @@ from assay.stats.latency import Interval, Latencies
 from assay.stats.proportion import Look
 from assay.stats.wilcoxon import Ranks
 
+KNOWN = 20  # events of stable beyond its quantile, by which that is known well enough
 NEARLY = 0.99  # of what decides, at most, while no bound was crossed
 LEVEL = 0.05  # of the interval that is shown
 
@@ -43,10 +45,33 @@ def tolerance(check: Check) -> float:
     return float(given or DEFAULT_TOLERANCE)
 
 
-def begin_step(status: CheckStatus) -> QuantileState | None:
-    """Return the state without what was counted: sums over looks with different weights compare nothing (Simpson 1951)."""
+def begin(check: Check, status: CheckStatus, readings: Readings) -> CheckStatus:
+    """Fix the bound, once, by what the stable revision had counted before the looks; where that is too little, later."""
+    targets = [target[0] for target in readings.values() if target]
+    stable = [sum(numbers) for numbers in zip(*(one.stable for one in targets), strict=True)]
+    wanted = float(check.quantile or 1)
+    if status.quantile is not None or not stable or stable[-1] * (1 - wanted) < KNOWN:
+        return status
+    bounds = list(targets[0].bounds)
+    state = QuantileState(bounds=bounds, bound=bounds[_nearest(stable, wanted)])
+    return status.model_copy(update={"quantile": state})
+
+
+def _nearest(cumulative: Sequence[float], wanted: float) -> int:
+    """Return the place of the finite bound up to which the share that is wanted has come, or nearly."""
+    return min(range(len(cumulative) - 1), key=lambda at: abs(cumulative[at] / cumulative[-1] - wanted))
+
+
+def begin_step(status: CheckStatus, step: int) -> QuantileState | None:
+    """Return the state without what was counted: sums over looks with different weights compare nothing (Simpson 1951).
+
+    The ranks begin anew with a step that has not been, and no more often: each beginning is a test, with a part of the level.
+    """
     known = status.quantile
-    return None if known is None else QuantileState(bounds=known.bounds, bound=known.bound)
+    if known is None:
+        return None
+    state = known.model_copy(update={"candidate": [], "stable": [], "step": max(step, known.step)})
+    return state if step <= known.step else state.model_copy(update={"ranks": RanksState()})
 
 
 def changed(status: CheckStatus, counted: Counted) -> str:
@@ -56,50 +81,49 @@ def changed(status: CheckStatus, counted: Counted) -> str:
     return "the histogram has other buckets than when the rollout began"
 
 
-def at_quantile(check: Check, readings: Readings) -> Readings:
-    """Return a histogram's readings as a proportion: the share beyond the bound that is nearest to stable's quantile."""
-    latest = [target[-1] for target in readings.values() if target]
-    stable = [sum(numbers) for numbers in zip(*(one.stable for one in latest), strict=True)]
+def at_bound(check: Check, status: CheckStatus, readings: Readings) -> Readings:
+    """Return a histogram's readings as a proportion: the share beyond the bound, or, before it is fixed, beyond stable's quantile."""
+    targets = [target[-1] for target in readings.values() if target]
+    stable = [sum(numbers) for numbers in zip(*(one.stable for one in targets), strict=True)]
     if not stable or not stable[-1]:
         return {}
-    wanted = float(check.quantile or 1)
-    place = min(range(len(stable) - 1), key=lambda at: abs(stable[at] / stable[-1] - wanted))
+    place = _nearest(stable, float(check.quantile or 1))
+    if status.quantile is not None and tuple(status.quantile.bounds) == targets[0].bounds:
+        place = status.quantile.bounds.index(status.quantile.bound)
     return {target: tuple(one.slower(place) for one in found) for target, found in readings.items()}
 
 
-def added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> tuple[QuantileState, Seen]:
+def added(check: Check, status: CheckStatus, look: Histogram, trial: Trial) -> tuple[QuantileState, Seen]:
     """Return the state with one more look, in which both revisions had events, and what is beyond the bound."""
-    look = counted.histogram
+    bounds = list(look.bounds[:-1])
     state = status.quantile or QuantileState(
-        bounds=list(counted.bounds), bound=buckets.nearest_bound(look, float(check.quantile or 1))
+        bounds=bounds, bound=buckets.nearest_bound(look, float(check.quantile or 1))
     )
-    old, divisor = _latencies(state), status.dispersion or 1.0
+    old, slower = _latencies(state), 1 + tolerance(check)
     new = latency.update(old, look)
-    weighed = Histogram(
-        look.bounds, *(_grown(getattr(old, side), getattr(new, side), divisor) for side in ("candidate", "stable"))
+    ranks = wilcoxon.update(level(trial), _ranks(state), buckets.slowed(look, slower), status.dispersion or 1.0)
+    weighed, tolerated = (
+        dispersion.weighed(_slow(old, state.bound, factor), _slow(new, state.bound, factor), status.dispersion)
+        for factor in (1.0, slower)
     )
-    tolerated = buckets.slowed(weighed, 1 + tolerance(check))
-    ranks = wilcoxon.update(level(trial), _ranks(state), tolerated)
-    state = QuantileState(
-        bounds=state.bounds,
-        bound=state.bound,
-        candidate=list(new.candidate),
-        stable=list(new.stable),
-        ranks=_ranks_state(ranks),
-    )
-    state = state.model_copy(update={"harm": _share(check, state, trial)})
-    return state, Seen(*(buckets.slow(one, state.bound) for one in (look, weighed, tolerated)))
+    seen = Seen(buckets.slow(look, state.bound), weighed, tolerated)
+    counts = {"candidate": list(new.candidate), "stable": list(new.stable), "ranks": _ranks_state(ranks)}
+    state = state.model_copy(update=counts)
+    return state.model_copy(update={"harm": _share(check, state, trial)}), seen
+
+
+def _slow(counts: Latencies, bound: float, factor: float) -> tuple[int, int, int, int]:
+    """Return total and those beyond the bound of both sides, the stable revision slowed by a factor."""
+    if not counts.candidate:
+        return 0, 0, 0, 0
+    whole = Histogram((*counts.bounds, math.inf), counts.candidate, counts.stable)
+    found = buckets.slow(buckets.slowed(whole, factor), bound)
+    return found.candidate_total, found.candidate_bad, found.stable_total, found.stable_bad
 
 
 def level(trial: Trial) -> float:
-    """Return the level of one rank test: half of the check's, over the weight steps, with each of which it begins anew."""
+    """Return the level of one rank test: half of the check's, over the steps, with each of which it begins anew."""
     return trial.alpha / 2 / trial.tests
-
-
-def _grown(old: Sequence[int], new: Sequence[int], divisor: float) -> tuple[int, ...]:
-    """Return what independent requests would have added to each bucket."""
-    before = old or (0,) * len(new)
-    return tuple(round(b / divisor) - round(a / divisor) for a, b in zip(before, new, strict=True))
 
 
 def told(check: Check, status: CheckStatus) -> dict[str, str]:
@@ -132,6 +156,8 @@ def _share(check: Check, state: QuantileState, trial: Trial) -> float:
     of 0 anything slower is harm.
     """
     allowed = tolerance(check)
+    if state.harm == 1:
+        return 1.0  # never begun anew
     if state.ranks.refuted:
         beyond = allowed == 0 or _ratio_interval(check, state, level(trial))[0] >= 1 + allowed
         return 1.0 if beyond else 0.0

@@ -63,7 +63,7 @@ def sound(resource: ModelDeployment, now: datetime) -> ModelDeployment:
             update["candidate"] = None
         elif changed:
             update["candidate"] = candidate.model_copy(update=changed)
-    good = [one for one in status.checks if _is_sound(one, resource.spec.analysis, now)]
+    good = [one for one in status.checks if is_sound(one, resource.spec.analysis, now)]
     if len(good) < len(status.checks):
         update["checks"] = good
     if not update:
@@ -77,10 +77,12 @@ def _not_later(value: BaseModel, names: Sequence[str], now: datetime) -> dict[st
     return {name: moment(now) for name, text in written.items() if text is not None and parsed(text) > now}
 
 
-def _is_sound(check: CheckStatus, analysis: Analysis, now: datetime) -> bool:
+def is_sound(check: CheckStatus, analysis: Analysis, now: datetime) -> bool:
     """Return whether looks can have left this: shapes, bounds, and no verdict Pass without its evidence."""
     required = sum(one.required for one in analysis.checks)
     harm, safety = required / float(analysis.false_rollback), 2 / float(analysis.false_promotion)
+    if check.quantile is not None:
+        harm *= 2  # at half of the level; the other half is that of the ranks
     passed = check.verdict is not Verdict.PASS or safety_share(check, float(analysis.false_promotion)) >= 1 - ROUNDING
     return (
         passed

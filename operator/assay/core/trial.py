@@ -85,7 +85,7 @@ def _entered_step(world: World, plan: Plan, weight: int) -> Plan:
     status, now = plan.status, moment(world.now)
     begins = {"step_start_time": now, "step_requests": 0, "count_time": now, "look_time": now}
     candidate = candidate_of(status).model_copy(update={**begins, "step_generation": world.generation})
-    begun = [checks.begin_step(one) for one in status.checks]
+    begun = [checks.begin_step(one, candidate.step) for one in status.checks]
     message = f"Every router sends {weight} % to revision {candidate.revision}."
     note = Note("Normal", "StepStarted", f"Step {candidate.step + 1}: {message}")
     status = entered(status, Stage.ANALYSING, candidate=candidate, checks=begun)

@@ -69,16 +69,17 @@ def standing(state: Ranks) -> tuple[float, float | None]:
     return z, state.density.highest / math.sqrt(state.tested) if state.tested else None
 
 
-def update(alpha: float, state: Ranks, look: Histogram) -> Ranks:
+def update(alpha: float, state: Ranks, look: Histogram, divisor: float = 1.0) -> Ranks:
     """Add one look.
 
-    A look that brings less than 1/256 of the information, and any look while the sum is lopsided, is added without a
+    A look that brings less than 1/40 of the information, and any look while the sum is lopsided, is added without a
     bound: it is decided on together with later ones. Both depend on totals alone, so that it costs nothing.
 
     Args:
         alpha: Bound on the chance of ever refuting "not slower" while it holds; the same at each call.
         state: So far, from `start` or `update`.
         look: Counts since the previous look.
+        divisor: How many requests say as much as one that is independent (`stats.dispersion`).
 
     Returns:
         The state with this look; unchanged when it was refuted, or when the look says nothing (a side without requests,
@@ -96,9 +97,9 @@ def update(alpha: float, state: Ranks, look: Histogram) -> Ranks:
     state = replace(
         state,
         bounds=look.bounds[:-1],
-        excess=state.excess + excess,
-        information=state.information + variance,
-        third=state.third + third,
+        excess=state.excess + excess / divisor,
+        information=state.information + variance / divisor,
+        third=state.third + third / divisor,
     )
     grown = state.information - state.tested
     if grown < MINIMUM * state.information or state.third > SKEWNESS * state.information**1.5:
