@@ -7,7 +7,6 @@ revision would be, were it slower by the tolerance.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import NamedTuple
 
 from assay.api.checks import DEFAULT_TOLERANCE, Check
@@ -187,7 +186,16 @@ def _ranks(state: QuantileState) -> Ranks:
 
 
 def _ranks_state(ranks: Ranks) -> RanksState:
-    kept = asdict(ranks)
-    density = kept.pop("density")
-    kept.pop("bounds")
-    return RanksState(**kept, lowest=density["lowest"], highest=density["highest"], density=list(density["values"]))
+    density = ranks.density
+    return RanksState(
+        excess=ranks.excess,
+        information=ranks.information,
+        third=ranks.third,
+        scale=ranks.scale,
+        spent=ranks.spent,
+        tested=ranks.tested,
+        lowest=density.lowest,
+        highest=density.highest,
+        density=list(density.values),
+        refuted=ranks.refuted,
+    )
