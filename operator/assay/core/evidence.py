@@ -24,6 +24,7 @@ from assay.stats.moments import LARGEST
 from assay.stats.proportion import Look
 
 MOST_TARGETS = 256  # counters that fit into status
+MOST_COUNTED = 2**53 - 1  # events
 MOST_NUMBERS = 8_192  # the same, of histograms
 
 Target: TypeAlias = tuple[str, str]
@@ -177,6 +178,9 @@ def _doubt(reading: Reading) -> str:
     """Return why a reading cannot be trusted, or an empty string."""
     kinds = reading.kinds
     there = {index % kinds.width for index, _ in reading.series}
+    counts = [number for index, number in enumerate(reading.numbers) if index % kinds.width not in kinds.sums]
+    if min(counts) < 0 or max(counts) > MOST_COUNTED:
+        return "counts less than nothing, or more than can be counted exactly"
     for place in kinds.sums:
         if any(abs(side[place]) > LARGEST for side in (reading.stable, reading.candidate)):
             return f"tells of a {kinds.names[place]} beyond {LARGEST:g}, with which nobody can calculate"

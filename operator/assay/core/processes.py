@@ -33,6 +33,8 @@ def stepped(rule: Rule, state: ProcessState, look: Look) -> ProcessState:
 def averaged(rule: means.Rule, state: ProcessState, look: moments.Look) -> ProcessState:
     """Return the state after one more look at values."""
     evidence = means.update(rule, averages(rule, state), look)
+    if not evidence.sums.w:
+        return state
     return ProcessState(score=means.score(rule, evidence), sums=list(astuple(evidence.sums)), pace=evidence.pace)
 
 

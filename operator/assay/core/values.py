@@ -16,7 +16,7 @@ from assay.core.processes import averaged, averages, told
 from assay.core.sentences import LEVEL, sentence, span
 from assay.core.times import moment
 from assay.stats import means
-from assay.stats.moments import Look, Pairs, arm, look_at_gauges, look_at_ratios
+from assay.stats.moments import Arm, Look, Pairs, arm, look_at_gauges, look_at_ratios
 
 LACKS: dict[means.Lack, str] = {
     "looks": f"nothing is said before {means.LOOKS:.0f} looks, nor of a gauge before {means.GAUGE_LOOKS:.0f}",
@@ -80,6 +80,14 @@ def added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> 
 
 
 def _look(check: Check, counted: Counted) -> Look:
+    """Return the look; without values, so that it says nothing, where nobody can calculate with them."""
+    try:
+        return _compared(check, counted)
+    except ValueError:
+        return Look(Arm(0, 0.0, 0.0), Arm(0, 0.0, 0.0))
+
+
+def _compared(check: Check, counted: Counted) -> Look:
     if check.gauge is not None:
         return look_at_gauges(counted.candidate[1], counted.stable[1])
     if check.ratio is not None:

@@ -29,7 +29,9 @@ GAUGE_LOOKS: Final = 10.0  # where looks are all that there is
 CLEAR: Final = 2.5  # standard errors at which a difference is clear; there the bet is best
 HARM: Final = 0.3  # of the null: so far beyond it, the bet for harm is best; 0.3 to 1 were tried, little depends on it
 ROUNDING: Final = 1e-12  # of a mean: what spreads no more than this does not spread
+COARSEST: Final = 1e6  # means: an error beyond says nothing
 LEAST: Final = 1e-60  # of a mean that is not zero
+LATEST: Final = 1e100  # paces
 FARTHEST: Final = 1e9  # a ratio beyond is told as infinite
 
 
@@ -123,10 +125,10 @@ def update(rule: Rule, evidence: Evidence, look: Look) -> Evidence:
 
     Returns:
         The evidence with this look; the look is left out where a side has no values. Once refuted, refuted, but looks
-        are added still, for the estimate.
+        are added still, for the estimate. Only a gauge, which decides nothing for good, may be taken back.
     """
     sums = _added(evidence.sums, look)
-    if evidence.refuted or lacking(rule, sums):
+    if (evidence.refuted and not rule.gauge) or lacking(rule, sums):
         return replace(evidence, sums=sums)
     evidence = Evidence(sums, evidence.pace or _pace(rule, sums), refuted=False)
     return replace(evidence, refuted=_log_score(rule, evidence) >= -math.log(rule.level))
@@ -159,7 +161,10 @@ def lacking(rule: Rule, sums: Sums) -> Lack | None:
         error = max(sums.ww_vs_ns, sums.ww_vs_nc)  # also the candidate's, should its large values not have come yet
         if PRECISION * sums.w_ms < math.sqrt(error) or PRECISION * abs(sums.w_mc) < math.sqrt(sums.ww_vc_nc):
             return "precision"
-    return None if math.sqrt(_standing(sums, rule.null)[1]) > ROUNDING * sums.w_ms else "spread"
+    error = math.sqrt(_standing(sums, rule.null)[1]) / sums.w_ms
+    if error > COARSEST:
+        return "precision"
+    return "spread" if error <= ROUNDING else None
 
 
 def looks(sums: Sums) -> float:
@@ -191,7 +196,7 @@ def interval(evidence: Evidence, alpha: float) -> tuple[float, float]:
 
     def excess(at: float) -> float:
         z, variance = _standing(sums, at)
-        return abs(z) - two_sided_bound(variance / evidence.pace, alpha) if variance else math.inf
+        return abs(z) - two_sided_bound(_clock(variance, evidence), alpha) if variance else math.inf
 
     if excess(middle) >= 0:
         return middle, middle
@@ -249,7 +254,12 @@ def _added(sums: Sums, look: Look) -> Sums:
 
 def _log_score(rule: Rule, evidence: Evidence) -> float:
     z, variance = _standing(evidence.sums, rule.null)
-    return log_mixture(rule.sign * z, variance / evidence.pace)
+    return log_mixture(rule.sign * z, _clock(variance, evidence))
+
+
+def _clock(variance: float, evidence: Evidence) -> float:
+    """How much variance was seen, of the pace, but no number that cannot be calculated with."""
+    return min(max(variance / evidence.pace, 1 / LATEST), LATEST)
 
 
 def _pace(rule: Rule, sums: Sums) -> float:

@@ -42,7 +42,11 @@ class Pairs:
 
 
 def arm(count: int, total: float, squares: float) -> Arm:
-    """The values of one side, from their number, their sum and the sum of their squares."""
+    """The values of one side, from their number, their sum and the sum of their squares.
+
+    Raises:
+        ValueError: What comes out is beyond LARGEST.
+    """
     mean = total / count if count else 0.0
     return Arm(count, mean, max(squares - total * mean, 0.0) / (count - 1) if count > 1 else 0.0)
 
@@ -56,6 +60,9 @@ def look_at_ratios(candidate: Pairs, stable: Pairs) -> Look:
 
     Returns:
         The look; without values, so that it is not counted, where a side has no positive sum of denominators.
+
+    Raises:
+        ValueError: What comes out is beyond LARGEST.
     """
     if min(candidate.denominator, stable.denominator) <= 0 or not (candidate.count and stable.count):
         return Look(Arm(0, 0.0, 0.0), Arm(0, 0.0, 0.0))
@@ -64,9 +71,9 @@ def look_at_ratios(candidate: Pairs, stable: Pairs) -> Look:
 
 def _linearised(own: Pairs, other: Pairs) -> Arm:
     ratio, scale = own.numerator / own.denominator, other.denominator / other.count
-    squares = own.numerator_squares - 2 * ratio * own.products + ratio**2 * own.denominator_squares
+    squares = own.numerator_squares - 2 * ratio * own.products + ratio * ratio * own.denominator_squares
     variance = max(squares, 0.0) / (own.count - 1) if own.count > 1 else 0.0
-    return Arm(own.count, scale * own.numerator / own.count, scale**2 * variance)
+    return Arm(own.count, scale * own.numerator / own.count, scale * scale * variance)
 
 
 def look_at_gauges(candidate: float, stable: float) -> Look:
