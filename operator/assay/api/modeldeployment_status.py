@@ -179,7 +179,7 @@ class QuantileState(Model):
     """Finite bounds of the histogram."""
     bound: float
     """The one that is nearest to the quantile, by stable's past or the first look: what lies beyond it is slow."""
-    step: Annotated[Integer, Field(ge=0)] = 0
+    step: Annotated[Integer, Field(ge=0, le=100)] = 0
     """The highest step that has begun; with each that is higher the rank test begins anew."""
     candidate: Buckets = []
     """The candidate's events in each bucket, and beyond the last bound."""
