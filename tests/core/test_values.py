@@ -388,7 +388,7 @@ def test_whatever_counters_say_a_state_follows_that_json_can_hold(name: str, dat
         assert CheckStatus.model_validate(written_down) == status
         assert kept(check, status, at)
         if number == 8:
-            status = checks.begin_step(status)
+            status = checks.begin_step(status, 1)
 
 
 def kept(check: Check, status: CheckStatus, at: float = 1000.0) -> bool:
