@@ -119,7 +119,7 @@ def test_what_is_planned_with_is_the_information_per_request(rate: float, reques
 
 def test_alpha_is_split_as_bonferroni_would_who_finds_three_of_fifteen() -> None:
     """The 15 chances of Benjamini & Hochberg (1995)."""
-    found = (0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344)
+    found: tuple[float, ...] = (0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344)
     found += (0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0)
     written = [{"name": f"check-{number}", "preset": "error-ratio"} for number in range(len(found))]
     alpha = alpha_of(Analysis.model_validate({"checks": written, "falseRollback": "0.05"}))
