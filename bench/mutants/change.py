@@ -36,6 +36,7 @@ OTHERS: Final[dict[type[ast.AST], tuple[type[ast.AST], ...]]] = {
 CALLED: Final = {"min": "max", "max": "min", "any": "all", "all": "any", "minimum": "maximum", "maximum": "minimum"}
 EMPTY: Final[dict[str, Any]] = {"str": "", "float": 0.0, "int": 0, "bool": False}
 SILENT: Final = (ast.JoinedStr, ast.Raise, ast.Assert)  # words, and what never happens
+PLAIN: Final = (ast.Name, ast.Attribute, ast.Call, ast.NamedExpr, ast.Subscript)  # conditions without an operator
 UNREAD: Final = ("annotation", "returns", "decorator_list")
 LONGEST: Final = 90  # characters by which a change is told
 
@@ -93,16 +94,14 @@ def _trails(node: ast.AST, above: Trail) -> Iterator[Trail]:
 
 
 def _changes(trail: Trail) -> Iterator[Change]:
+    """Yield other operators and values."""
     node = trail[-1]
     match node:
         case ast.Compare(ops=ops):
             for place, op in enumerate(ops):
-                for other in OTHERS[type(op)]:
-                    yield node, "ops", [*ops[:place], other(), *ops[place + 1 :]]
+                yield from ((node, "ops", [*ops[:place], one(), *ops[place + 1 :]]) for one in OTHERS[type(op)])
         case ast.BinOp(op=op) | ast.BoolOp(op=op) | ast.AugAssign(op=op) | ast.UnaryOp(op=op) if type(op) in OTHERS:
-            yield from ((node, "op", other()) for other in OTHERS[type(op)])
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            yield node, "operand", _not(operand)
+            yield from ((node, "op", one()) for one in OTHERS[type(op)])
         case ast.Constant(value=bool(value)):
             yield node, "value", not value
         case ast.Constant(value=int(value) | float(value)):
@@ -111,23 +110,24 @@ def _changes(trail: Trail) -> Iterator[Change]:
             yield node, "id", CALLED[name]
         case ast.Attribute(attr=name) if name in CALLED:
             yield node, "attr", CALLED[name]
-        case ast.If(test=test) | ast.IfExp(test=test) | ast.While(test=test) if _plain(test):
-            yield node, "test", _not(test)
-        case ast.comprehension(ifs=[test]) if _plain(test):
-            yield node, "ifs", [_not(test)]
+        case _:
+            yield from _turns(trail)
+
+
+def _turns(trail: Trail) -> Iterator[Change]:
+    """Yield conditions turned round, and functions that return nothing."""
+    node = trail[-1]
+    match node:
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            yield node, "operand", ast.UnaryOp(ast.Not(), operand)
+        case ast.If(test=test) | ast.IfExp(test=test) | ast.While(test=test) if isinstance(test, PLAIN):
+            yield node, "test", ast.UnaryOp(ast.Not(), test)
+        case ast.comprehension(ifs=[test]) if isinstance(test, PLAIN):
+            yield node, "ifs", [ast.UnaryOp(ast.Not(), test)]
         case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant):
             function = next(one for one in reversed(trail) if isinstance(one, ast.FunctionDef))
             returned = ast.unparse(function.returns) if function.returns else ""
             yield node, "value", ast.Constant(EMPTY.get(returned))
-
-
-def _plain(test: ast.expr) -> bool:
-    """Return whether a condition has no other change that would turn it round."""
-    return isinstance(test, ast.Name | ast.Attribute | ast.Call | ast.NamedExpr | ast.Subscript)
-
-
-def _not(test: ast.expr) -> ast.UnaryOp:
-    return ast.UnaryOp(ast.Not(), test)
 
 
 def _around(trail: Trail) -> tuple[ast.AST, str]:

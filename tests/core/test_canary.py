@@ -185,7 +185,8 @@ def test_no_gate_lets_a_failed_an_unknown_or_an_unmeasured_check_pass_but_one_th
 
 
 def test_each_gate_asks_for_what_it_is_called() -> None:
-    empty, half = {"stepRequests": 0}, {"harm": {"score": 50.0}}
+    empty: dict[str, Any] = {"stepRequests": 0}
+    half: dict[str, Any] = {"harm": {"score": 50.0}}
 
     def ungated(gate: str, verdict: Verdict = Verdict.UNDECIDED, **changes: Any) -> str:
         return canary.ungated(spec_of(analysis__gate=gate), [a_status(verdict=verdict, **changes)])
@@ -212,7 +213,7 @@ def test_half_of_the_evidence_is_half_of_a_checks_share_of_the_level() -> None:
 
 def test_beside_negligible_the_lesser_evidence_of_harm_counts() -> None:
     spec = spec_of({**ERRORS, "negligible": "0.001"})
-    states = {"harm": {"score": 90.0}, "harmBeyond": {"score": 1.0, "logs": [0.0] * 4}}
+    states: dict[str, Any] = {"harm": {"score": 90.0}, "harmBeyond": {"score": 1.0, "logs": [0.0] * 4}}
 
     assert canary.ungated(spec, [a_status(**states)]) == ""
     assert canary.ungated(spec, [a_status(**{**states, "harmBeyond": {"score": 60.0, "logs": [0.0] * 4}})]) != ""
