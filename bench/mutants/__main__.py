@@ -37,8 +37,9 @@ SLOW_TO_IMPORT: Final = (
     "yaml",
     "hypothesis.extra",
 )
-PATIENCE: Final = 5.0  # times what the tests take without a change, and a start
-START_SECONDS: Final = 10.0
+PATIENCE: Final = 3.0  # times what the tests take without a change, and a start
+START_SECONDS: Final = 5.0
+LONGEST_SECONDS: Final = 10  # of one test; more is a loop without an end
 MEMORY: Final = 4 << 30  # bytes; a mutant may loop and fill it
 FORK: Final = multiprocessing.get_context("fork")
 ELSEWHERE: Final = 99
@@ -59,6 +60,7 @@ def _child(root: Path, tests: list[str]) -> None:
             "-c",
             f"{root}/pyproject.toml",
         ]
+        options += ["--timeout", str(LONGEST_SECONDS)]
         options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # Hypothesis has been imported already
         code = int(pytest.main([*options, *(f"{root}/tests/{one}" for one in tests)]))
     at = getattr(sys.modules.get("assay"), "__file__", None)

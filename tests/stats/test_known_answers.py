@@ -39,7 +39,7 @@ import pytest
 
 from assay.api.modeldeployment import Analysis
 from assay.core.hypotheses import alpha_of
-from assay.stats import power
+from assay.stats import boundary, dispersion, latency, power, proportion, ratio, spending, wilcoxon
 from assay.stats.counts import Family, Floats, Look, law
 from assay.stats.proportion import above, harm, odds_ratio, start_effect, update_effect
 from assay.stats.wilcoxon import moments
@@ -124,3 +124,15 @@ def test_alpha_is_split_as_bonferroni_would_who_finds_three_of_fifteen() -> None
     written = [{"name": f"check-{number}", "preset": "error-ratio"} for number in range(len(found))]
     alpha = alpha_of(Analysis.model_validate({"checks": written, "falseRollback": "0.05"}))
     assert sum(p <= alpha for p in found) == 3
+
+
+def test_what_was_measured_with_these_numbers_keeps_them() -> None:
+    """Error rates and times in docs/explanation/decisions.md hold for them; who changes one measures again."""
+    assert proportion.HARM_FACTORS == (1.5, 2.0, 3.0, 5.0)
+    assert (proportion.SAFETY_ODDS, proportion.SAFETY_WEIGHTS) == ((0.6, 0.8, 1.0), (1.0, 1.0, 3.0, 1.0))
+    assert proportion.BELOW_FACTORS == (0.0, 0.1, 0.3, 0.6)
+    assert {*proportion.HARM_WEIGHTS, *proportion.BELOW_WEIGHTS} == {1.0}
+    assert (proportion.FLOOR, spending.CLEAR, latency.STRENGTH) == (1e-6, 2.5, 50.0)
+    assert (wilcoxon.FIVE, wilcoxon.SKEWNESS, boundary.MINIMUM) == (5.0, 0.1, 1 / 256)
+    assert (ratio.CONCENTRATION, ratio.WARNING) == (10_000.0, 1000.0)
+    assert (dispersion.ASSUMED, dispersion.HOPELESS, power.OVERHEAD) == (1.5, 20.0, 1.25)
