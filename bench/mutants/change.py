@@ -55,11 +55,6 @@ class Mutant:
     source: str
     """Of the whole file."""
 
-    @property
-    def key(self) -> tuple[str, str, str, str]:
-        """What names it even where lines have moved."""
-        return self.file, self.function, self.before, self.after
-
 
 def mutants(file: str, source: str, words: tuple[str, ...] = ()) -> Iterator[Mutant]:
     """Yield all changes of a file, but for functions that only choose words."""

@@ -29,9 +29,12 @@ def an_analysis(*others: Check, **changes: Any) -> Analysis:
 
 
 def stable_at(*pods: tuple[int, int]) -> Readings:
-    """(bad, all) of stable at the newest scrape of each pod; at the scrape before it everything was bad."""
+    """(bad, all) of stable at the newest scrape of each pod; at the scrapes before it everything was bad."""
     return {
-        (f"pod-{number}", ""): (Reading(10.0, (total, total, 0, 0, 0, 0)), Reading(20.0, (bad, total, 0, 9, 9, 0)))
+        (f"pod-{number}", ""): (
+            *(Reading(at, (total, total, 0, 0, 0, 0)) for at in (10.0, 20.0)),
+            Reading(30.0, (bad, total, 0, 9, 9, 0)),
+        )
         for number, (bad, total) in enumerate(pods)
     }
 
@@ -45,6 +48,7 @@ def test_one_required_check_has_the_whole_level_and_the_false_promotion_is_never
 
     def levels(analysis: Analysis) -> tuple[float, float]:
         trial = Trial(Arms("a", "b"), analysis, datetime(2026, 1, 1, tzinfo=UTC), None)
+        assert (trial.waiting, trial.lag) == ("", 0.0)
         return trial.alpha, trial.beta
 
     assert levels(an_analysis()) == levels(an_analysis(watched)) == (0.01, 0.05)
