@@ -111,7 +111,7 @@ def test_without_an_answer_to_every_query_nothing_is_looked_at() -> None:
 def test_a_look_counts_the_requests_of_the_check_that_has_counted_most_and_tells_the_worst_verdict() -> None:
     _, _, stable, revision = serving()
     written = [ERRORS, {**ERRORS, "name": "watched", "required": False}]
-    settings = {"analysis__checks": written, "analysis__warmupSeconds": 0, "analysis__dispersion": "1"}
+    settings: dict[str, Any] = {"analysis__checks": written, "analysis__warmupSeconds": 0, "analysis__dispersion": "1"}
     first = with_answers(
         a_world(50, candidate={"count_time": EARLIER, "requests": 7}, **settings),
         *answered(49, revision, 0, 10),
