@@ -39,7 +39,7 @@ SLOW_TO_IMPORT: Final = (
 )
 PATIENCE: Final = 3.0  # times what the tests take without a change, and a start
 START_SECONDS: Final = 5.0
-LONGEST_SECONDS: Final = 10  # of one test; more is a loop without an end
+LONGEST_SECONDS: Final = 15  # of one test; more is a loop without an end
 MEMORY: Final = 4 << 30  # bytes; a mutant may loop and fill it
 FORK: Final = multiprocessing.get_context("fork")
 ELSEWHERE: Final = 99
