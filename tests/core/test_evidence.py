@@ -189,7 +189,9 @@ def test_where_only_sums_are_known_all_six_are_subtracted_or_none() -> None:
     kept = CounterState(pod="p", time=10, stable=[1, 10], candidate=[2, 20], unlabelled=[3, 4], series=6)
 
     def since(*values: float) -> Counted:
-        of = [series("p", arm, (20, value)) for value, arm in zip(values, (ARMS.stable, ARMS.candidate) * 3, strict=True)]
+        of = [
+            series("p", arm, (20, value)) for value, arm in zip(values, (ARMS.stable, ARMS.candidate) * 3, strict=True)
+        ]
         return counted(Events((of[0], of[1]), (of[2], of[3]), (of[4], of[5])), (kept,))
 
     found = since(2, 4, 15, 26, 10, 12)
@@ -201,7 +203,9 @@ def test_where_only_sums_are_known_all_six_are_subtracted_or_none() -> None:
 def test_a_target_that_has_not_grown_has_not_begun_anew() -> None:
     total = (series("p", ARMS.stable, (10, 100), (20, 100), (30, 101)),)
 
-    found = counted(Events((series("p", ARMS.stable, (10, 5), (20, 5), (30, 6)),), total), (state("p", 10, (5, 100), (0, 0)),))
+    found = counted(
+        Events((series("p", ARMS.stable, (10, 5), (20, 5), (30, 6)),), total), (state("p", 10, (5, 100), (0, 0)),)
+    )
 
     assert found.look == Look(0, 0, 1, 1)
 

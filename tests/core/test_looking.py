@@ -134,6 +134,30 @@ def test_a_look_counts_the_requests_of_the_check_that_has_counted_most_and_tells
     assert (known.verdict, after.verdict) == (Verdict.UNDECIDED, Verdict.FAIL)
 
 
+def test_of_two_checks_the_one_that_counted_more_says_how_many_requests_there_were_and_both_must_be_answered() -> None:
+    _, _, stable, revision = serving()
+    accuracy = {"name": "accuracy", "preset": "accuracy", "labelDelaySeconds": 60}
+    settings: dict[str, Any] = {"analysis__checks": [ERRORS, accuracy], "analysis__warmupSeconds": 0}
+    settings["analysis__dispersion"] = "1"
+    counted = {"totals": [200, 2, 2000, 20], "dispersion": 1.0, "odds": [1.1, 1.5], "requests": 200}
+    outcomes = Query("assay_outcomes_total", (("age_seconds", "60"),))
+
+    def looked(seconds: float, checks: tuple[CheckStatus, ...], answer: Any, bad: int, good: int) -> Any:
+        world = a_world(seconds, candidate={"count_time": EARLIER, "requests": 200}, checks=checks, **settings)
+        world = with_answers(
+            world, *answered(seconds - 1, revision, bad, good), *answered(seconds - 1, stable, bad, 9 * good)
+        )
+        return looking.looked(replace(world, seen=replace(world.seen, series={**world.seen.series, **answer})))
+
+    begun = looked(50, (), {outcomes: Missing("Away.")}, 1, 10)
+    known = [one.model_copy(update=counted if one.name == "errors" else {}) for one in begun.checks]
+    after = looked(100, tuple(known), {outcomes: Missing("Away.")}, 2, 110)
+
+    assert [one.requests for one in after.checks] == [301, 0]
+    assert candidate_of(after).requests == 301
+    assert looked(100, tuple(known), {}, 2, 110).checks == known
+
+
 def test_the_first_request_is_looked_for_only_while_samples_count_and_kept_once_it_is_known() -> None:
     _, _, stable, revision = serving()
 

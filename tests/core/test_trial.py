@@ -81,6 +81,16 @@ BACK = (Stage.ROLLING_BACK, Outcome.ROLLED_BACK, "errors")
 LAST = {"step": 2}
 
 
+def test_a_rollout_begins_with_the_pods_of_its_first_weight_and_without_traffic() -> None:
+    _, _, stable, revision = serving()
+
+    begun = trial.start(a_world(strategy__canary={"steps": [{"weight": 10}, {"weight": 50}]}))
+
+    assert (begun.replicas, begun.weights) == ({stable: 3, revision: 1}, ((stable, 100),))
+    assert begun.status.stage is Stage.PREPARING
+    assert (candidate_of(begun.status).step, candidate_of(begun.status).step_start_time) == (0, None)
+
+
 def test_a_failed_check_turns_back_at_once_whatever_else_there_is() -> None:
     failed = a_check(Verdict.FAIL)
 
@@ -205,6 +215,7 @@ def test_a_promotion_names_the_check_that_passed_last_with_the_least_evidence() 
 
     assert went(plan) == (Stage.PROMOTING, Outcome.PROMOTED, "errors")
     assert plan.status.decision == "Every required check passed at 50 %: errors: Told. second: Told."
+    assert plan.again_in == 0.0
 
 
 def test_without_a_ready_pod_the_candidates_share_goes_back_to_whoever_is_ready_and_the_step_begins_anew() -> None:
@@ -261,7 +272,13 @@ def test_while_it_is_prepared_a_share_that_nobody_answers_goes_back_where_stable
 
     assert weights(ready=0) == {revision: 0, stable: 100}
     assert weights(ready=0, stable_ready=0) == weights(ready=1) == {revision: 10, stable: 90}
-    assert weights(ready=0, weight=0) == {revision: 0, stable: 100}
+    assert weights(ready=0, weight=0) == weights(ready=0, weight=1) == {revision: 0, stable: 100}
+    assert weights(ready=0, stable_ready=1) == {revision: 0, stable: 100}
+    unknown = a_world(candidate=later, ready=0)
+    assert unknown.split is not None
+    alone = [one.model_copy(update={"weight": 100}) for one in unknown.split.backends if one.revision == stable]
+    unknown = replace(unknown, split=unknown.split.model_copy(update={"backends": alone}))
+    assert trial.preparing(unknown).weights == ((stable, 100),)
 
 
 def test_a_pause_keeps_the_weight_from_growing_but_not_from_being_counted() -> None:
