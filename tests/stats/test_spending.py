@@ -296,6 +296,9 @@ def test_an_equal_candidate_is_promoted_about_as_soon_as_by_the_e_process() -> N
     ("build", "sentence"),
     [
         (lambda: harm(1.0, 1.1), "level is 1.0"),
+        (lambda: harm(0.0, 1.1), "level is 0.0"),
+        (lambda: harm(0.05, math.inf), "null is inf"),
+        (lambda: replace(harm(0.05, 1.0), pace=0.0), "pace is 0.0"),
         (lambda: harm(0.05, 0.0), "null is 0.0"),
         (lambda: safety(0.05, 1.0), "a margin must be above 1"),
         (lambda: replace(harm(0.05, 1.0), pace=math.inf), "pace is inf"),
