@@ -550,3 +550,50 @@ def test_harm_beside_negligible_needs_both_and_safety_either() -> None:
     assert verdict(safety=sure, negligible=unsure) is verdict(safety=unsure, negligible=sure) is Verdict.PASS
     assert verdict(safety=unsure, negligible=unsure) is Verdict.UNDECIDED
     assert verdict(harm=sure, harm_beyond=sure, safety=sure) is Verdict.FAIL
+
+
+def test_in_which_order_labels_are_written_makes_no_other_check() -> None:
+    def own(**match: str) -> Check:
+        bad = {"metric": "outcomes_total", "match": match}
+        return Check.model_validate({"name": "own", "proportion": {"bad": bad, "total": {"metric": "outcomes_total"}}})
+
+    known = checks.begin(own(a="1", b="2"), a_trial(own(a="1", b="2")))
+
+    assert checks.carried([known], a_trial(own(b="2", a="1"))) == (known,)
+
+
+def test_where_already_the_first_look_of_a_step_shows_that_only_one_side_grows_it_is_a_missed_one() -> None:
+    def grown(revision: str, *values: float) -> Series:
+        labels = {"pod": "router-0", "assay_revision": revision, "envoy_response_code_class": "2"}
+        return Series(labels, tuple((10.0 * at, value) for at, value in enumerate(values, 1)))
+
+    check = a_check()
+    found = {REQUESTS: (grown(ARMS.candidate, 5, 9), grown(ARMS.stable, 100, 100))}
+
+    status = checks.look(check, checks.begin(check, a_trial(check)), found, a_trial(check))
+
+    assert (status.missed_looks, "no event of the stable revision since" in status.reason) == (1, True)
+
+
+def test_at_the_very_moment_from_which_samples_count_none_does() -> None:
+    check = a_check()
+
+    waiting = checks.look(check, looked(check), answers(99, (0, 10), (0, 10)), a_trial(check, at=100.0, floor=100.0))
+
+    assert waiting.reason == "Waiting."
+
+
+def test_as_many_predictions_without_a_label_as_with_one_are_no_silence() -> None:
+    for look in (((50, 0, 50), (100, 0, 0)), ((100, 0, 0), (50, 0, 50))):
+        status = judged(an_accuracy(), look)
+        assert (status.missed_looks, "0.5 of 100 predictions" in status.reason) == (1, True)
+
+
+def test_without_a_stable_rate_too_it_takes_five_looks_to_be_no_data() -> None:
+    check = a_check(tolerance={"absolute": "0.01"})
+    status, verdicts = checks.begin(check, a_trial(check)), []
+    for _ in range(5):
+        status = checks.look(check, status, {REQUESTS: ()}, a_trial(check))
+        verdicts.append(status.verdict)
+
+    assert verdicts == [Verdict.UNDECIDED] * 4 + [Verdict.NO_DATA]
