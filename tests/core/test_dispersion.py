@@ -173,9 +173,11 @@ def uneven(bad: int) -> Readings:
 
 
 def test_a_stratum_is_what_each_pod_counted_between_the_same_two_scrapes() -> None:
-    found = dispersion.strata(an_hour([(0, 1, 10), (30, 3, 30), (60, 3, 31)], [(0, 0, 5), (30, 5, 10), (60, 6, 16)]))
+    found = dispersion.strata(
+        an_hour([(90, 1, 10), (120, 3, 30), (150, 3, 31)], [(90, 0, 5), (120, 5, 10), (150, 6, 16)])
+    )
 
-    assert found == {(0, 30): [(2, 20), (5, 5)], (30, 60): [(0, 1), (1, 6)]}
+    assert found == {(90, 120): [(2, 20), (5, 5)], (120, 150): [(0, 1), (1, 6)]}
     assert dispersion.sums(found) == [8, 32, 60]
 
 
@@ -203,6 +205,12 @@ def test_a_factor_beyond_twenty_is_refused_and_one_just_below_is_taken() -> None
     assert (refused, "differed 21 times more than chance" in why) == (a_status(), True)
     assert none == ""
     assert taken.dispersion == pytest.approx(1.25 * 18 * 199 / 182)
+
+
+def test_a_factor_of_just_twenty_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispersion, "dispersion", lambda _: 20.0)
+
+    assert dispersion.with_dispersion(a_status(), lambda: uneven(4), a_trial())[0].dispersion == 25.0
 
 
 def test_what_the_user_gives_needs_no_hour_before_and_without_either_nothing_is_fixed() -> None:

@@ -210,6 +210,47 @@ def test_a_target_that_has_not_grown_has_not_begun_anew() -> None:
     assert found.look == Look(0, 0, 1, 1)
 
 
+def test_a_series_that_begins_at_zero_is_no_reset() -> None:
+    known = counted(Events((), (code("2", (10, 100)),))).counters
+
+    found = counted(Events((), (code("2", (10, 100), (20, 110)), code("3", (20, 0)))), known)
+
+    assert found.look.stable_total == 10
+
+
+def test_targets_of_a_pod_are_told_apart_by_either_label() -> None:
+    for label in ("instance", "job"):
+        labels = {"pod": "p", "assay_revision": ARMS.stable}
+        one, other = (Series({**labels, label: name}, ((at, 9.0),)) for at, name in ((10, "a"), (11, "b")))
+        assert len(counted(Events((), (one, other))).counters) == 2
+
+
+def test_a_revision_was_seen_where_any_newer_scrape_shows_it() -> None:
+    def seen(*values: tuple[float, float]) -> tuple[bool, bool]:
+        """(stable, candidate) at each scrape."""
+        total = [
+            series("p", arm, *((10.0 * at, value) for at, value in enumerate(of, 1)))
+            for arm, of in zip((ARMS.stable, ARMS.candidate), zip(*values, strict=True), strict=True)
+        ]
+        found = counted(Events((), tuple(total)))
+        return found.stable_seen, found.candidate_seen
+
+    assert seen((0, 0), (5, 0)) == (True, False)
+    assert seen((0, 0), (0, 5)) == (False, True)
+    assert seen((0, 5), (5, 5)) == seen((5, 0), (5, 5)) == (True, True)
+    assert seen((0, 0)) == (False, False)
+
+
+def test_where_not_all_targets_fit_both_revisions_are_among_those_that_do() -> None:
+    names = [f"{arm}-{index * 7919 % 1000:03}" for arm in ("candidate", "stable") for index in range(200)]
+    total = tuple(series(name, ARMS.stable if name[0] == "s" else ARMS.candidate, (20, 1)) for name in names)
+
+    kept = [one.pod for one in counted(Events((), total)).counters]
+
+    assert kept == sorted(sorted(names, key=lambda name: name[::-1])[:MOST_TARGETS])
+    assert abs(sum(name[0] == "s" for name in kept) - MOST_TARGETS / 2) <= 1
+
+
 def test_bad_events_of_another_scrape_are_no_measurement() -> None:
     bad, total = (series("p", ARMS.stable, (21, 1)),), (series("p", ARMS.stable, (20, 10)),)
 
