@@ -94,6 +94,7 @@ def survivors(work: list[Mutant], guards: Mapping[str, Any], root: Path, errors:
         path.write_text(mutant.source, encoding="utf-8")
         if passes(root, guards[mutant.file]["tests"], patience[mutant.file]):
             found.append(mutant)
+            errors.print(f"survived: {mutant.file}:{mutant.line} {mutant.before} -> {mutant.after}", markup=False)
         path.write_text(kept, encoding="utf-8")
     return found
 
