@@ -59,6 +59,7 @@ class Mutant:
 def mutants(file: str, source: str, words: tuple[str, ...] = ()) -> Iterator[Mutant]:
     """Yield all changes of a file, but for functions that only choose words."""
     tree = ast.parse(source)
+    plain = ast.unparse(tree)
     seen: Counter[tuple[str, str, str]] = Counter()
     for trail in _trails(tree, ()):
         names = [one.name for one in trail if isinstance(one, ast.FunctionDef | ast.ClassDef)]
@@ -71,6 +72,8 @@ def mutants(file: str, source: str, words: tuple[str, ...] = ()) -> Iterator[Mut
             setattr(node, field, value)
             after, changed = _head(around), ast.unparse(tree)
             setattr(node, field, old)
+            if changed == plain:
+                continue  # 1 more than 1e300 is 1e300
             seen[function, before, after] += 1
             times = seen[function, before, after]
             yield Mutant(file, line, function, before if times == 1 else f"{before}  #{times}", after, changed)

@@ -292,6 +292,7 @@ def test_the_rules_bet_on_what_they_are_documented_to_bet_on() -> None:
     assert harm(0.05, 2.0) == Rule("relative", 2.0, (3.0, 4.0, 6.0, 10.0), (1.0,) * 4, 0.05, "harm")
     assert safety(0.1, 4.0) == Rule("relative", 4.0, (0.6, 0.8, 1.0, 2.0), (1.0, 1.0, 3.0, 1.0), 0.1, "safety")
     assert below(0.1, 0.2).grid == pytest.approx((0.0, 0.02, 0.06, 0.12))
+    assert replace(safety(0.05, 1.5), grid=(1e-300, 0.8, 1.0, 1.2)).grid[0] > 0  # as near to 0 as one likes
     assert (above(0.1, 0.2).direction, below(0.1, 0.2).direction) == ("harm", "safety")
     assert (threshold(harm(0.05, 1.0)), start(harm(0.05, 1.0))) == (20.0, Evidence(1.0, (0.0,) * 4))
 
