@@ -102,6 +102,13 @@ def test_nothing_seen_is_told_as_nothing() -> None:
     assert (start().information, start().spent, start().width, start().law) == (0.0, 0.0, 1, (1.0,))
 
 
+def test_a_law_of_one_cell_stays_where_it_is() -> None:
+    state = update(harm(0.05, 1.0), start(), Look(1, 0, 10_000, 1))
+    assert (state.bound, state.lowest, state.place, state.width) == (1, 0, 0, 1)
+    assert state.law == pytest.approx((10_000 / 10_001,))
+    assert state.spent == pytest.approx(1 / 10_001)
+
+
 def test_what_is_clear_is_so_many_standard_errors_away() -> None:
     assert harm(0.05, 1.1).pace == pytest.approx((2.5 / math.log(2)) ** 2)
     assert safety(0.05, 1.5).pace == pytest.approx((2.5 / math.log(1.5)) ** 2)
