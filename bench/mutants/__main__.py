@@ -99,9 +99,10 @@ def survivors(work: list[Mutant], guards: Mapping[str, Any], root: Path, errors:
     return found
 
 
-def means(entry: Mapping[str, str], mutant: Mutant) -> bool:
+def means(entry: Mapping[str, Any], mutant: Mutant) -> bool:
     """Return whether an entry of equivalent.toml is about this mutant: what it does not say may be anything."""
-    return all(getattr(mutant, name) == value for name, value in entry.items() if name != "reason")
+    said = {name: value if isinstance(value, list) else [value] for name, value in entry.items() if name != "reason"}
+    return all(getattr(mutant, name) in values for name, values in said.items())
 
 
 @click.command()
