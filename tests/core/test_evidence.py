@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.api.modeldeployment import CounterState
+from assay.api.base import Verdict
+from assay.api.modeldeployment import CheckStatus, CounterState
 from assay.core import evidence
 from assay.core.decision import Missing, Series
-from assay.core.evidence import MOST_TARGETS, Arms, Counted, Events
-from assay.core.kinds import histogram_of
+from assay.core.evidence import MOST_TARGETS, Arms, Counted, Events, Reading
+from assay.core.kinds import PROPORTION, histogram_of
 from assay.stats.proportion import Look
 
 ARMS = Arms("aaaaaaaa", "bbbbbbbb")
@@ -147,6 +148,119 @@ def test_what_was_counted_before_the_floor_is_never_subtracted_from() -> None:
     assert found.look.stable_total == 10
 
 
+def test_a_reading_at_the_very_floor_belongs_to_what_was_before() -> None:
+    total = (series("p", ARMS.stable, (20, 100), (30, 104), (40, 110)),)
+
+    assert counted(Events.proportion((), total), (state("p", 20, (0, 100), (0, 0)),), floor=20.0).look.stable_total == 6
+    assert (
+        counted(Events.proportion((), total), (state("p", 20, (0, 100), (0, 0)),), floor=19.0).look.stable_total == 10
+    )
+    assert counted(Events.proportion((), total), floor=30.0).look.stable_total == 0
+
+
+def test_a_reading_shows_a_revision_by_any_event_with_or_without_a_label() -> None:
+    def shown(*numbers: int) -> tuple[bool, bool]:
+        stable_bad, stable, without, bad, candidate, unlabelled = numbers
+        reading = Reading(1.0, (stable_bad, stable, without, bad, candidate, unlabelled))
+        return reading.shows(reading.stable), reading.shows(reading.candidate)
+
+    assert shown(0, 0, 0, 0, 0, 0) == (False, False)
+    assert shown(0, 1, 0, 0, 0, 1) == (True, True)
+    assert shown(0, 1, 1, 0, 1, 1) == (True, True)
+    assert shown(0, 0, 1, 0, 0, 0) == (True, False)
+
+
+def test_all_that_grew_is_told_of_either_revision() -> None:
+    told = {"fresh": True, "stable_seen": True, "candidate_seen": True}
+    found = Counted((2, 9, 5), (1, 4, 3), PROPORTION, (), (), **told)
+
+    assert found.look == Look(4, 1, 9, 2)
+    assert (found.events, found.unlabelled) == ((7, 14), (3, 5))
+
+
+def test_of_both_revisions_the_counters_of_every_kind_are_remembered_beside_how_many_series_they_were() -> None:
+    def kind(revision: str, value: float) -> Series:
+        return series("p", revision, (10, value))
+
+    bad = kind(ARMS.stable, 1), kind(ARMS.candidate, 2)
+    total = kind(ARMS.stable, 10), kind(ARMS.candidate, 20)
+    without = kind(ARMS.stable, 3), kind(ARMS.candidate, 4)
+
+    (kept,) = counted(Events.proportion(bad, total, without)).counters
+    (plain,) = counted(Events.proportion(bad, total)).counters
+
+    assert (kept.stable, kept.candidate, kept.unlabelled) == ([1, 10], [2, 20], [3, 4])
+    assert (kept.time, kept.series, kept.target) == (10, 6, "")
+    assert (plain.unlabelled, plain.series) == ([], 4)
+
+
+def test_where_only_sums_are_known_all_six_are_subtracted_or_none() -> None:
+    kept = CounterState(pod="p", time=10, stable=[1, 10], candidate=[2, 20], unlabelled=[3, 4], series=6)
+
+    def since(*values: float) -> Counted:
+        of = [
+            series("p", arm, (20, value)) for value, arm in zip(values, (ARMS.stable, ARMS.candidate) * 3, strict=True)
+        ]
+        return counted(Events.proportion((of[0], of[1]), (of[2], of[3]), (of[4], of[5])), (kept,))
+
+    found = since(2, 4, 15, 26, 10, 12)
+    assert (found.look, found.unlabelled) == (Look(6, 2, 5, 1), (8, 7))
+    for fallen in ((0, 4, 15, 26, 10, 12), (2, 4, 9, 26, 10, 12), (2, 4, 15, 26, 10, 3), (7, 4, 15, 26, 10, 12)):
+        assert (since(*fallen).look, since(*fallen).unlabelled) == (Look(0, 0, 0, 0), (0, 0))
+
+
+def test_a_target_that_has_not_grown_has_not_begun_anew() -> None:
+    total = (series("p", ARMS.stable, (10, 100), (20, 100), (30, 101)),)
+
+    found = counted(
+        Events.proportion((series("p", ARMS.stable, (10, 5), (20, 5), (30, 6)),), total),
+        (state("p", 10, (5, 100), (0, 0)),),
+    )
+
+    assert found.look == Look(0, 0, 1, 1)
+
+
+def test_a_series_that_begins_at_zero_is_no_reset() -> None:
+    known = counted(Events.proportion((), (code("2", (10, 100)),))).counters
+
+    found = counted(Events.proportion((), (code("2", (10, 100), (20, 110)), code("3", (20, 0)))), known)
+
+    assert found.look.stable_total == 10
+
+
+def test_targets_of_a_pod_are_told_apart_by_either_label() -> None:
+    for label in ("instance", "job"):
+        labels = {"pod": "p", "assay_revision": ARMS.stable}
+        one, other = (Series({**labels, label: name}, ((at, 9.0),)) for at, name in ((10, "a"), (11, "b")))
+        assert len(counted(Events.proportion((), (one, other))).counters) == 2
+
+
+def test_a_revision_was_seen_where_any_newer_scrape_shows_it() -> None:
+    def seen(*values: tuple[float, float]) -> tuple[bool, bool]:
+        """(stable, candidate) at each scrape."""
+        total = [
+            series("p", arm, *((10.0 * at, value) for at, value in enumerate(of, 1)))
+            for arm, of in zip((ARMS.stable, ARMS.candidate), zip(*values, strict=True), strict=True)
+        ]
+        found = counted(Events.proportion((), tuple(total)))
+        return found.stable_seen, found.candidate_seen
+
+    assert seen((0, 0), (5, 0)) == (True, False)
+    assert seen((0, 0), (0, 5)) == (False, True)
+    assert seen((0, 5), (5, 5)) == seen((5, 0), (5, 5)) == (True, True)
+    assert seen((0, 0)) == (False, False)
+
+
+def test_where_not_all_targets_fit_both_revisions_are_among_those_that_do() -> None:
+    names = [f"{arm}-{index * 7919 % 1000:03}" for arm in ("candidate", "stable") for index in range(200)]
+    total = tuple(series(name, ARMS.stable if name[0] == "s" else ARMS.candidate, (20, 1)) for name in names)
+
+    kept = [one.pod for one in counted(Events.proportion((), total)).counters]
+
+    assert kept == sorted(sorted(names, key=lambda name: name[::-1])[:MOST_TARGETS])
+    assert abs(sum(name[0] == "s" for name in kept) - MOST_TARGETS / 2) <= 1
+
+
 def test_bad_events_of_another_scrape_are_no_measurement() -> None:
     bad, total = (series("p", ARMS.stable, (21, 1)),), (series("p", ARMS.stable, (20, 10)),)
 
@@ -212,6 +326,7 @@ def test_no_more_pods_are_remembered_than_status_holds_and_the_known_stay() -> N
     second = counted(Events.proportion((), again), first.counters)
 
     assert len(first.counters) == MOST_TARGETS
+    assert CheckStatus(name="errors", verdict=Verdict.UNDECIDED, counters=list(first.counters)).counters
     assert second.look.stable_total == MOST_TARGETS
 
 

@@ -23,7 +23,8 @@ def a_series(revision: str, bound: str, *values: float, pod: str = "r") -> Serie
 
 
 @pytest.mark.parametrize(
-    ("wanted", "bound"), [("0.25", 270), ("0.068", 68), ("0.07", 68), ("0.001", 1), ("3600", 3_600_000)]
+    ("wanted", "bound"),
+    [("0.25", 270), ("0.068", 68), ("0.07", 68), ("0.07464", 68), ("0.0747", 82), ("0.001", 1), ("3600", 3_600_000)],
 )
 def test_the_bound_nearest_to_what_is_wanted_is_taken(wanted: str, bound: int) -> None:
     assert measures.slow_bound(a_check(wanted)) == bound

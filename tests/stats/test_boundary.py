@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from assay.stats.boundary import MINIMUM, REACH, beyond, bound, nothing, onward
+from assay.stats.boundary import MINIMUM, REACH, Density, beyond, bound, nothing, onward
 
 
 def two_sided(spent: Callable[[float], float], looks: int) -> list[float]:
@@ -72,6 +72,18 @@ def test_unequal_increments_are_crossed_as_often_as_dice_say() -> None:
         density = onward(density, float(variance), -REACH * math.sqrt(variances[: k + 1].sum()), float(edges[k]))
     steps = np.random.default_rng(1).normal(size=(200_000, 5)) * np.sqrt(variances)
     assert crossed == pytest.approx(np.any(np.cumsum(steps, axis=1) >= edges, axis=1).mean(), abs=0.003)
+
+
+def test_the_first_increment_is_normal() -> None:
+    assert bound(nothing(), 1.0, 0.05) == pytest.approx(norm.isf(0.05), abs=1e-7)
+    assert bound(nothing(), 4.0, 0.05) == pytest.approx(2 * norm.isf(0.05), abs=1e-7)
+    assert bound(nothing(), 100.0, 0.99) == pytest.approx(10 * norm.isf(0.99), abs=1e-6)
+    assert bound(nothing(), 1e-8, 0.05) == pytest.approx(1e-4 * norm.isf(0.05), rel=1e-7)
+    assert nothing() == Density(0.0, 0.0, ())
+    assert beyond(nothing(), 4.0, 1.0) == pytest.approx(norm.sf(0.5), rel=1e-12)
+    density = onward(nothing(), 4.0, -3.0, 1.0)
+    assert (density.lowest, density.highest) == (-3.0, 1.0)
+    assert beyond(density, 1.0, -100.0) == pytest.approx(norm.cdf(0.5) - norm.cdf(-1.5), rel=1e-9)  # what is left
 
 
 def test_a_chance_too_small_for_any_increment_puts_the_bound_far_away() -> None:

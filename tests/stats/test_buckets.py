@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.stats.buckets import Histogram, native_bounds, native_counts, native_index, nearest_bound, slow, slowed
+from assay.stats.buckets import (
+    Histogram,
+    check_bounds,
+    native_bounds,
+    native_counts,
+    native_index,
+    nearest_bound,
+    slow,
+    slowed,
+)
 from assay.stats.counts import Look
 
 LOOK = Histogram((0.1, 0.25, 0.5, math.inf), (60, 30, 8, 2), (700, 200, 60, 40))
@@ -84,6 +93,37 @@ def test_native_bounds_are_those_of_the_specification() -> None:
     assert native_bounds(-1, -1, 1) == (0.25, 1.0, 4.0, math.inf)
 
 
+def test_the_finest_and_the_coarsest_schema_and_a_single_bucket_are_allowed() -> None:
+    assert native_bounds(8, 1, 1) == (2 ** (1 / 256), math.inf)
+    assert native_bounds(-4, 1, 1) == (65536.0, math.inf)
+
+
+def test_a_state_that_knows_no_bounds_takes_any_and_one_that_does_only_its_own() -> None:
+    check_bounds((), LOOK)
+    check_bounds((0.1, 0.25, 0.5), LOOK)
+    for other in ((0.1, 0.25), (0.1, 0.25, 0.6), (0.1, 0.25, 0.5, math.inf)):
+        with pytest.raises(ValueError, match="cannot be compared"):
+            check_bounds(other, LOOK)
+
+
+def test_the_bound_is_that_of_the_sums_even_where_the_first_or_all_buckets_below_are_empty() -> None:
+    bounds = (0.1, 0.2, 0.5, math.inf)
+    assert nearest_bound(Histogram(bounds, (90, 0, 0, 10), (0, 90, 0, 10)), 0.5) == 0.1
+    assert nearest_bound(Histogram(bounds, (0, 0, 5, 5), (0, 0, 0, 0)), 0.95) == 0.5
+    assert nearest_bound(Histogram(bounds, (0, 0, 0, 5), (0, 0, 0, 0)), 0.95) == 0.1
+
+
+def test_a_bound_that_a_factor_misses_by_a_rounding_error_is_reached() -> None:
+    assert slowed(Histogram((0.1, 0.2, math.inf), (1, 2, 3), (4, 5, 6)), 2.0).stable == (0, 4, 11)
+    fine = tuple(1.0027**power for power in range(5))
+    assert slowed(Histogram((*fine, math.inf), (1,) * 6, (1,) * 6), 1.0027).stable == (0, 1, 1, 1, 1, 2)
+    assert slowed(Histogram((*fine, math.inf), (1,) * 6, (1,) * 6), 1.00271).stable == (0, 0, 1, 1, 1, 3)
+
+
+def test_a_single_request_chooses_a_bound() -> None:
+    assert nearest_bound(Histogram((0.1, 0.2, math.inf), (1, 0, 0), (0, 0, 0)), 0.95) == 0.1
+
+
 def test_native_counts_lose_nothing_at_the_ends() -> None:
     assert native_counts({-9: 1, -3: 2, -2: 4, 0: 8, 1: 16, 7: 32}, -3, 0) == (3, 4, 0, 8, 48)
     assert len(native_counts({}, -3, 0)) == len(native_bounds(0, -3, 0))
@@ -100,12 +140,14 @@ def test_native_counts_lose_nothing_at_the_ends() -> None:
         (lambda: Histogram((0.1, math.inf), (1, 2, 3), (1, 2)), "candidate has 3 buckets, but there are 2 bounds"),
         (lambda: Histogram((0.1, math.inf), (1, 2), (1, -2)), "stable has a bucket of -2"),
         (lambda: slow(LOOK, 0.2), "0.2 seconds is not a bound of the histogram; the nearest are 0.1 and 0.25"),
+        (lambda: slow(LOOK, 0.4), "0.4 seconds is not a bound of the histogram; the nearest are 0.25 and 0.5$"),
         (lambda: slow(LOOK, math.inf), "is not a bound"),
         (lambda: slowed(LOOK, 0.9), "factor is 0.9: must be at least 1"),
         (lambda: slowed(LOOK, math.nan), "factor is nan: must be at least 1"),
         (lambda: nearest_bound(Histogram((math.inf,), (1,), (1,)), 0.9), "no bound can be chosen"),
         (lambda: nearest_bound(Histogram((0.1, math.inf), (0, 0), (0, 0)), 0.9), "no bound can be chosen"),
         (lambda: native_bounds(9, 0, 1), "schema is 9"),
+        (lambda: native_bounds(-5, 0, 1), "schema is -5"),
         (lambda: native_bounds(3, 2, 1), "first is 2: must be at most last"),
         (lambda: native_counts({0: 1}, 0, 1, zero=3), "3 requests took no time"),
         (lambda: native_counts({0: 1}, 0, 1, negative=2), "2 less than none"),

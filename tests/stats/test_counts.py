@@ -51,6 +51,8 @@ def test_probabilities_and_likelihood_ratios_are_those_of_exact_arithmetic(
         Family("relative", 150_000, 150_000, 150_000),
         Family("relative", 1_500_000, 1_500_000, 2_999_000),
         Family("absolute", 3_000_000, 0, 0),
+        Family("relative", 3_000, 300_000, 1_500),  # most likely near the first count
+        Family("relative", 300_000, 3_000, 1_500),  # and near the last
     ],
 )
 @pytest.mark.parametrize("log_odds", [-6.0, -0.1, 0.0, 1.6, 6.0])
@@ -65,6 +67,17 @@ def test_what_lies_outside_a_window_weighs_nothing(family: Family, log_odds: flo
     if not inside.all():
         outside = logs[~inside]
         assert np.log(np.exp(outside - outside.max()).sum()) + outside.max() - logs.max() < -79
+
+
+@given(looks(), st.sampled_from(["relative", "absolute"]))
+def test_the_most_likely_count_is_found_for_all_odds_at_once(look: Look, kind: Kind) -> None:
+    family = Family.of(kind, look)
+    if family.low == family.high:
+        return
+    odds = [0.01, 0.31, 1.07, 2.3, 97.0]
+    chances = [exact(family, one) for one in odds]
+    found = [chance[int(mode)] for chance, mode in zip(chances, family.modes(np.log(odds)), strict=True)]
+    assert found == pytest.approx([max(chance.values()) for chance in chances], rel=1e-12)
 
 
 def test_probabilities_at_millions_of_requests_sum_to_one_under_every_alternative() -> None:

@@ -77,6 +77,33 @@ def test_with_the_factor_clustered_errors_do_not_roll_a_healthy_candidate_back_a
     assert false_rollbacks(1.0) > 0.3
 
 
+def test_the_factor_is_the_one_that_pencil_and_paper_give() -> None:
+    """Of 20 requests 4 fail, all on one of two pods: 2 more than its share, where chance varies by 16/19 on each."""
+    assert dispersion([[(4, 10), (0, 10)]] * 20) == pytest.approx(4 / (16 / 19))
+    assert dispersion([[(1, 10), (0, 10)]] * 40) == pytest.approx(1.0)  # one bad request is always on one pod
+    assert dispersion([[(5, 10), (1, 20), (0, 0)]] * 20) == pytest.approx(9 * 29 * 30**2 / (6 * 24 * 200))
+
+
+def test_forty_bad_requests_and_twenty_comparisons_measure_and_one_less_of_either_does_not() -> None:
+    enough = [[(2, 10), (0, 10)]] * 20
+
+    assert dispersion(enough) is not None
+    assert dispersion([*enough[1:], [(1, 10), (0, 10)]]) is None
+    assert dispersion([[(9, 10), (0, 10)]] * 19) is None
+    assert dispersion([[(9, 10), (0, 10), (1, 10)]] * 10) is not None
+
+
+@pytest.mark.parametrize("silent", [(0, 0), (10, 10)])
+def test_what_compares_nothing_is_neither_counted_as_bad_nor_as_a_comparison(silent: Pair) -> None:
+    assert dispersion([*[[(1, 10), (0, 10)]] * 20, *[[(1, 10)]] * 40]) is None
+    assert dispersion([*[[(3, 10), (0, 10)]] * 19, [(silent[0], 10), (silent[0], 10)]]) is None
+
+
+def test_a_factor_up_to_a_fifth_more_is_chance_and_a_greater_one_is_raised_by_a_quarter() -> None:
+    assert [factor(one) for one in (1.0, 1.2, 1.6, 20.0)] == [1.0, 1.0, 2.0, 25.0]
+    assert factor(None) == 1.5
+
+
 @pytest.mark.parametrize(
     "strata",
     [[], [[(5, 100)]] * 100, [[(0, 100), (0, 100)]] * 100, [[(1, 100), (1, 100)]] * 5, [[(0, 0), (9, 10)]] * 50],

@@ -44,6 +44,30 @@ def test_without_bad_stable_requests_there_is_no_odds_ratio_but_there_may_be_a_l
     assert high == math.inf
 
 
+def test_what_was_counted_is_added_up_and_likelihoods_are_those_against_equality() -> None:
+    state = after([Look(400, 30, 1600, 60), Look(100, 1, 50, 2)])
+
+    assert (state.candidate_total, state.candidate_bad) == (500, 31)
+    assert (state.stable_total, state.stable_bad) == (1650, 62)
+    assert state.logs[28] == start_effect().logs[28] == 0.0  # "equal" stands in the middle of the lattice
+
+
+def test_the_interval_of_one_look_is_the_one_that_was_computed_when_the_lattice_was_chosen() -> None:
+    state = after([Look(400, 30, 1600, 60)])
+
+    assert interval(state, 0.05) == pytest.approx((0.9496500, 4.3851879), abs=5e-8)
+
+
+def test_where_only_the_outermost_of_the_lattice_is_refuted_it_is_the_bound() -> None:
+    outermost = math.exp(math.sinh(0.15 * 28) / 7.5)
+
+    low, _ = interval(after([Look(100, 1, 100, 0)]), 0.03)
+    _, high = interval(after([Look(100, 0, 100, 1)]), 0.03)
+
+    assert (low, high) == pytest.approx((1 / outermost, outermost))
+    assert interval(after([Look(100, 1, 100, 0)]), 0.02)[0] == 0.0
+
+
 def test_without_evidence_nothing_is_bounded() -> None:
     assert interval(start_effect(), 0.05) == (0.0, math.inf)
     assert interval(after([Look(1000, 0, 1000, 0)]), 0.05) == (0.0, math.inf)

@@ -158,6 +158,7 @@ def test_estimates_lie_inside_the_bucket_in_proportion() -> None:
 def test_without_requests_nothing_is_bounded_or_estimated() -> None:
     assert estimates(start(), 0.95) is None
     assert ratio_interval(start(), 0.95, 0.05) == (0.0, math.inf)
+    assert intervals(start(), 0.95, 0.05) == ((0.0, math.inf), (0.0, math.inf))
     lacking = histogram(np.zeros(15), np.ones(15))
     assert update(start(), lacking) == start()
 

@@ -53,6 +53,20 @@ def test_what_the_null_allows_is_never_refuted(rate: float) -> None:
     assert math.isinf(power.requests(safety(0.05, 1.5), worse, rate, 0.1))
 
 
+def test_where_most_requests_are_bad_it_is_odds_that_are_compared() -> None:
+    assert power.drift(harm(0.01, 1.1), 0.5, 0.45, 0.1) > 0 == power.drift(harm(0.01, 1.1), 0.47, 0.45, 0.1)
+    assert power.drift(safety(0.05, 1.5), 0.54, 0.45, 0.1) > 0 == power.drift(safety(0.05, 1.5), 0.56, 0.45, 0.1)
+    swapped = power.drift(harm(0.01, 1.0), 0.1, 0.2, 0.5)
+    assert power.drift(harm(0.01, 1.0), 0.9, 0.8, 0.5) > 0 == swapped
+
+
+@pytest.mark.parametrize("rule", [harm(0.01, 1.1), safety(0.05, 1.5)])
+@pytest.mark.parametrize("rate", [0.0, 0.5, 1.0])
+def test_beside_a_stable_revision_that_always_fails_nothing_can_be_told(rule: Rule, rate: float) -> None:
+    assert power.drift(rule, rate, 1.0, 0.1) == 0.0
+    assert power.requests(rule, rate, 1.0, 0.1) == math.inf
+
+
 def test_a_candidate_that_fails_beside_a_stable_one_that_never_does_is_found() -> None:
     assert power.requests(harm(0.01, 1.1), 0.01, 0.0, 0.1) < 1000
     assert power.requests(safety(0.05, 1.5), 0.0, 0.0, 0.1) == math.inf

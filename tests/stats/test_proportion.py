@@ -254,6 +254,21 @@ def test_a_candidate_that_turns_bad_after_hours_of_health_is_still_caught(monkey
         (lambda: replace(below(0.05, 0.1), grid=(0.0,), weights=(1.0,)), "at least one alternative"),
         (lambda: replace(harm(0.05, 1.1), weights=(1.0,)), "one positive weight for each"),
         (lambda: update(harm(0.05, 1.1), Evidence(1.0, (0.0,)), Look(1, 0, 1, 1)), "evidence has 1 logs"),
+        (lambda: harm(1.0, 1.1), "level is 1.0"),
+        (lambda: harm(0.05, math.inf), "null is inf"),
+        (lambda: safety(0.05, math.nan), "null is nan"),
+        (lambda: above(0.05, 0.0), "null is 0.0"),
+        (lambda: above(0.05, -0.1), "rate is -0.1"),
+        (lambda: replace(below(0.05, 0.1), null=1.0), "null is 1.0"),
+        (lambda: replace(above(0.05, 0.1), grid=(0.2, 0.3, 0.4, 1.0)), "must lie above 0.1 and below 1.0"),
+        (lambda: replace(safety(0.05, 1.5), grid=(0.6, 0.8, 1.0, 1.5)), "must be positive and below 1.5"),
+        (lambda: replace(below(0.05, 0.1), grid=(-0.1, 0.01, 0.02, 0.03)), "must be positive and below 0.1"),
+        (lambda: replace(harm(0.05, 1.1), weights=(1.0, 1.0, 1.0, 0.0)), "one positive weight for each"),
+        (lambda: replace(harm(0.05, 1.1), grid=(), weights=()), "one positive weight for each"),
+        (lambda: odds_from_relative("inf"), "must be a number above -1"),
+        (lambda: odds_from_absolute("-0.1", 1.0), "the stable rate is 1.0"),
+        (lambda: odds_from_absolute("0.5", 0.5), "which is no rate"),
+        (lambda: odds_from_absolute("-0.5", 0.5), "which is no rate"),
         (lambda: odds_from_relative("-1"), "must be a number above -1"),
         (lambda: odds_from_relative("nan"), "must be a number above -1"),
         (lambda: odds_from_absolute("0.1", 0.0), "the stable rate is 0.0"),
@@ -271,6 +286,15 @@ def test_the_alternatives_beyond_a_limit_are_the_same_multiples_in_odds_as_those
 ) -> None:
     odds = [odds_from_absolute(each - rate, rate) for each in above(0.05, rate).grid]
     assert odds == pytest.approx(harm(0.05, 1.0).grid)
+
+
+def test_the_rules_bet_on_what_they_are_documented_to_bet_on() -> None:
+    assert harm(0.05, 2.0) == Rule("relative", 2.0, (3.0, 4.0, 6.0, 10.0), (1.0,) * 4, 0.05, "harm")
+    assert safety(0.1, 4.0) == Rule("relative", 4.0, (0.6, 0.8, 1.0, 2.0), (1.0, 1.0, 3.0, 1.0), 0.1, "safety")
+    assert below(0.1, 0.2).grid == pytest.approx((0.0, 0.02, 0.06, 0.12))
+    assert replace(safety(0.05, 1.5), grid=(1e-300, 0.8, 1.0, 1.2)).grid[0] > 0  # as near to 0 as one likes
+    assert (above(0.1, 0.2).direction, below(0.1, 0.2).direction) == ("harm", "safety")
+    assert (threshold(harm(0.05, 1.0)), start(harm(0.05, 1.0))) == (20.0, Evidence(1.0, (0.0,) * 4))
 
 
 def test_a_relative_change_is_an_odds_ratio() -> None:

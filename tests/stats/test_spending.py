@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import hypergeom
 
 from assay.stats import proportion, spending
 from assay.stats.counts import Family, Floats, Look, law
@@ -83,6 +84,39 @@ def test_the_golden_trace_is_reproduced() -> None:
     assert reached(state)
 
 
+def test_the_chance_of_as_many_is_that_of_all_paths_that_have_crossed_no_bound() -> None:
+    rule, state, alive = harm(0.05, 1.0), start(), np.array([1.0])
+    for look in (Look(300, 6, 2700, 27), Look(300, 5, 2700, 25)):
+        state = update(rule, state, look)
+        alive = np.convolve(alive, hypergeom.pmf(np.arange(40), 3000, look.candidate_bad + look.stable_bad, 300))
+        alive = alive[: state.bound]
+        assert spending.tail(state) == pytest.approx(alive[state.count :].sum(), rel=1e-9)
+        assert state.spent == pytest.approx(1 - alive.sum(), rel=1e-6)
+    assert spending.tail(start()) == 1.0
+    assert spending.tail(replace(state, place=state.lowest - 1)) == pytest.approx(alive.sum(), rel=1e-9)
+
+
+def test_nothing_seen_is_told_as_nothing() -> None:
+    assert (standing(harm(0.05, 1.0), start()), standing(safety(0.05, 1.5), start())) == ((0, 1), (0, -1))
+    assert not reached(start())
+    assert (start().information, start().spent, start().width, start().law) == (0.0, 0.0, 1, (1.0,))
+
+
+def test_a_law_of_one_cell_stays_where_it_is() -> None:
+    state = update(harm(0.05, 1.0), start(), Look(1, 0, 10_000, 1))
+    assert (state.bound, state.lowest, state.place, state.width) == (1, 0, 0, 1)
+    assert state.law == pytest.approx((10_000 / 10_001,))
+    assert state.spent == pytest.approx(1 / 10_001)
+
+
+def test_what_is_clear_is_so_many_standard_errors_away() -> None:
+    assert harm(0.05, 1.1).pace == pytest.approx((2.5 / math.log(2)) ** 2)
+    assert safety(0.05, 1.5).pace == pytest.approx((2.5 / math.log(1.5)) ** 2)
+    state = update(harm(0.05, 1.0), start(), Look(300, 3, 2700, 27))
+    assert state.information == pytest.approx(hypergeom.var(3000, 30, 300))
+    assert (state.count, state.bad) == (3, 30)
+
+
 @each_rule
 def test_at_the_edge_of_the_null_false_alarms_are_as_frequent_as_was_spent_and_no_more(rule: Rule) -> None:
     refuted = chance(rule, rule.null)
@@ -115,7 +149,7 @@ def test_joining_cells_leaves_the_law_exact(cells: int, monkeypatch: pytest.Monk
     monkeypatch.setattr(spending, "FOLDED", 0.0)
     rule = harm(0.2, 1.0)
     state = after(rule, least_alarming(rule, DESIGN))
-    assert state.width > 1
+    assert state.width in (2, 4, 8, 16)  # joined in pairs
     assert chance(rule, 1.0) == pytest.approx(state.spent, abs=1e-12)
     assert math.fsum(state.law) + state.spent == pytest.approx(1, abs=1e-12)
 
@@ -269,6 +303,9 @@ def test_an_equal_candidate_is_promoted_about_as_soon_as_by_the_e_process() -> N
     ("build", "sentence"),
     [
         (lambda: harm(1.0, 1.1), "level is 1.0"),
+        (lambda: harm(0.0, 1.1), "level is 0.0"),
+        (lambda: harm(0.05, math.inf), "null is inf"),
+        (lambda: replace(harm(0.05, 1.0), pace=0.0), "pace is 0.0"),
         (lambda: harm(0.05, 0.0), "null is 0.0"),
         (lambda: safety(0.05, 1.0), "a margin must be above 1"),
         (lambda: replace(harm(0.05, 1.0), pace=math.inf), "pace is inf"),

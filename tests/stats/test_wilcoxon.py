@@ -71,18 +71,19 @@ def test_one_look_is_the_rank_sum_test_with_ties() -> None:
     assert 0.5 * math.erfc(excess / math.sqrt(2 * variance)) == pytest.approx(known.pvalue, rel=1e-12)
 
 
-def test_the_moments_are_those_of_all_samples_without_replacement() -> None:
-    pooled, few = np.array([3.0, 1, 4, 2]), 4
-    requests = np.repeat(np.arange(4), pooled.astype(int))
+@pytest.mark.parametrize(("buckets", "few"), [([3, 1, 4, 2], 4), ([2, 1, 0], 1), ([1, 1, 3], 3), ([1, 5, 1], 2)])
+def test_the_moments_are_those_of_all_samples_without_replacement(buckets: list[int], few: int) -> None:
+    pooled = np.array(buckets, dtype=float)
+    requests = np.repeat(np.arange(len(buckets)), buckets)
     excesses = []
     for chosen in itertools.combinations(requests, few):
-        candidate = np.bincount(chosen, minlength=4).astype(float)
+        candidate = np.bincount(chosen, minlength=len(buckets)).astype(float)
         excess, variance, third = moments(candidate, pooled - candidate)
         excesses.append(excess)
     assert np.mean(excesses) == pytest.approx(0, abs=1e-12)
     assert np.mean(np.square(excesses)) == pytest.approx(variance)
-    assert np.mean(np.power(excesses, 3)) == pytest.approx(third)
-    assert third != 0
+    assert np.mean(np.power(excesses, 3)) == pytest.approx(third, abs=1e-12)
+    assert (third != 0) == (buckets != [1, 5, 1])
 
 
 def test_the_first_look_spends_what_a_sixth_of_the_information_may() -> None:
@@ -161,6 +162,31 @@ def test_small_looks_wait_until_they_matter_together() -> None:
     assert (waiting.tested, waiting.spent) == (state.tested, state.spent)
     assert waiting.information > state.information
     assert after(large + 60 * small).tested > state.tested
+
+
+def test_moments_of_nothing_are_nothing() -> None:
+    for candidate, stable in (([0, 0], [3, 4]), ([3, 4], [0, 0]), ([0, 2], [0, 1]), ([0, 0], [0, 0])):
+        assert moments(np.array(candidate, dtype=float), np.array(stable, dtype=float)) == (0.0, 0.0, 0.0)
+    assert moments(np.array([1.0, 0]), np.array([0.0, 1]))[:2] == pytest.approx((-1 / 6, 1 / 36))
+
+
+def test_a_second_look_spends_what_two_of_seven_parts_of_the_information_may() -> None:
+    state = update(0.05, after(FIRST), FIRST[0])
+    assert state.information == state.tested == pytest.approx(2 * after(FIRST).information)
+    assert state.spent == pytest.approx(0.05 * math.sqrt(2 / 7), rel=1e-6)
+    assert (state.excess, state.third) == pytest.approx((2 * after(FIRST).excess, 2 * after(FIRST).third))
+    assert state.scale == pytest.approx(5 * after(FIRST).information)
+    assert state.density.lowest == pytest.approx(-6 * math.sqrt(state.information))
+    z, edge = standing(state)
+    assert z == pytest.approx(state.excess / math.sqrt(state.information))
+    assert edge == pytest.approx(state.density.highest / math.sqrt(state.information))
+
+
+def test_nothing_seen_has_no_edge() -> None:
+    assert (standing(start()), reached(start())) == ((0.0, None), False)
+    lopsided = update(0.05, start(), histogram(300 * IN_ONE_BUCKET, 2700 * IN_ONE_BUCKET))
+    assert (lopsided.tested, standing(lopsided)[1], lopsided.spent) == (0.0, None, 0.0)
+    assert lopsided.information > 0
 
 
 def test_a_look_that_says_nothing_changes_nothing() -> None:

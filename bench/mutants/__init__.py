@@ -1,0 +1,1 @@
+"""Would a test notice, if what decides were wrong by a little?"""

@@ -1,0 +1,122 @@
+"""Which hypotheses are put to the test, number by number."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from assay.api.base import Verdict
+from assay.api.checks import Check
+from assay.api.modeldeployment import Analysis, CheckStatus, DecisionRule
+from assay.core.decision import Missing
+from assay.core.evidence import Arms, Reading, Readings
+from assay.core.hypotheses import TOP_RATE, Rules, Trial, odds_of, rules_of, with_odds
+from assay.stats import proportion, spending
+
+AWAY = Missing("Prometheus is away")
+
+
+def a_check(**changes: Any) -> Check:
+    return Check.model_validate({"name": "errors", "preset": "error-ratio", **changes})
+
+
+def a_status(**changes: Any) -> CheckStatus:
+    return CheckStatus(name="errors", verdict=Verdict.UNDECIDED, **changes)
+
+
+def an_analysis(*others: Check, **changes: Any) -> Analysis:
+    return Analysis.model_validate({"checks": [one.to_manifest() for one in (a_check(), *others)], **changes})
+
+
+def stable_at(*pods: tuple[int, int]) -> Readings:
+    """(bad, all) of stable at the newest scrape of each pod; at the scrapes before it everything was bad."""
+    return {
+        (f"pod-{number}", ""): (
+            *(Reading(at, (total, total, 0, 0, 0, 0)) for at in (10.0, 20.0)),
+            Reading(30.0, (bad, total, 0, 9, 9, 0)),
+        )
+        for number, (bad, total) in enumerate(pods)
+    }
+
+
+def odds(rate: float) -> float:
+    return rate / (1 - rate)
+
+
+def test_one_required_check_has_the_whole_level_and_the_false_promotion_is_never_split() -> None:
+    watched, second = a_check(name="watched", required=False), a_check(name="second")
+
+    def levels(analysis: Analysis) -> tuple[float, float]:
+        trial = Trial(Arms("a", "b"), analysis, datetime(2026, 1, 1, tzinfo=UTC), None)
+        assert (trial.waiting, trial.lag) == ("", 0.0)
+        return trial.alpha, trial.beta
+
+    assert levels(an_analysis()) == levels(an_analysis(watched)) == (0.01, 0.05)
+    assert levels(an_analysis(second, falseRollback="0.04", falsePromotion="0.1")) == (0.02, 0.1)
+
+
+def test_relative_thresholds_need_no_rate_and_have_defaults() -> None:
+    assert odds_of(a_check(), None) == (1.1, 1.5)
+    assert odds_of(a_check(tolerance={"relative": "0.25"}, margin={"relative": "1"}), None) == (1.25, 2.0)
+
+
+def test_absolute_thresholds_are_odds_at_stables_rate_and_unknown_without_it() -> None:
+    check = a_check(tolerance={"absolute": "0.01"}, margin={"absolute": "0.03"})
+
+    assert odds_of(check, None) == (None, None)
+    assert odds_of(check, 0.02) == pytest.approx((odds(0.03) / odds(0.02), odds(0.05) / odds(0.02)))
+
+
+def test_a_tolerated_rate_ends_a_millionth_below_one() -> None:
+    tolerance, margin = odds_of(a_check(tolerance={"absolute": "0.5"}, margin={"absolute": "0.9"}), 0.5)
+
+    assert tolerance == margin == pytest.approx(odds(TOP_RATE) / odds(0.5))
+    assert pytest.approx(1e-6) == 1 - TOP_RATE
+    assert odds_of(a_check(tolerance={"absolute": "0.5"}), TOP_RATE)[0] == 1.0
+
+
+def test_stables_rate_is_of_the_newest_scrape_of_all_pods_with_half_an_event_more() -> None:
+    check = a_check(tolerance={"absolute": "0.01"}, margin={"absolute": "0.02"})
+
+    status, why = with_odds(check, a_status(), stable_at((3, 100), (6, 399)))
+
+    rate = 9.5 / 500
+    assert why == ""
+    assert status.odds == pytest.approx([odds(rate + 0.01) / odds(rate), odds(rate + 0.02) / odds(rate)])
+    assert with_odds(check, a_status(), {**stable_at((3, 100), (6, 399)), ("empty", ""): ()})[0] == status
+
+
+def test_a_stable_revision_that_always_fails_leaves_no_room_and_one_without_events_no_rate() -> None:
+    check = a_check(tolerance={"absolute": "0.01"})
+    beside = a_check(tolerance={"absolute": "0.01"}, margin={"absolute": "0.02"})
+
+    for readings in (AWAY, {}, stable_at((0, 0))):
+        status, why = with_odds(check, a_status(), readings)
+        assert (status, why.startswith("no event of the stable revision")) == (a_status(), True)
+    status, why = with_odds(beside, a_status(), stable_at((10**9, 10**9)))
+    assert (status, "leaves no room" in why, "rate of 0.999999;" in why) == (a_status(), True, True)
+
+
+def test_odds_are_fixed_once_and_not_at_all_beside_a_limit() -> None:
+    known = a_status(odds=[1.2, 1.3])
+
+    assert with_odds(a_check(), known, stable_at((1, 10))) == (known, "")
+    assert with_odds(a_check(limit="0.01"), a_status(), stable_at((1, 10))) == (a_status(), "")
+    assert with_odds(a_check(), a_status(), AWAY)[0].odds == [1.1, 1.5]
+
+
+def test_the_rules_of_every_kind_of_check() -> None:
+    analysis = an_analysis(falseRollback="0.02", falsePromotion="0.1")
+    by_bounds = analysis.model_copy(update={"rule": DecisionRule.SPENDING})
+    harm, safety = proportion.harm(0.02, 1.1), proportion.safety(0.1, 1.5)
+
+    assert rules_of(a_check(), [1.1, 1.5], analysis) == Rules(harm, None, safety, None)
+    assert rules_of(a_check(limit="0.05"), [], analysis) == Rules(
+        proportion.above(0.02, 0.05), None, proportion.below(0.1, 0.05), None
+    )
+    assert rules_of(a_check(negligible="0.001"), [1.1, 1.5], analysis) == Rules(
+        harm, proportion.above(0.02, 0.001), proportion.safety(0.05, 1.5), proportion.below(0.05, 0.001)
+    )
+    assert rules_of(a_check(), [1.1, 1.5], by_bounds) == Rules(
+        spending.harm(0.02, 1.1), None, spending.safety(0.1, 1.5), None
+    )
