@@ -260,6 +260,25 @@ def test_a_value_that_nobody_can_calculate_with_is_no_data() -> None:
     assert "beyond 1e+60" in str(measures.read(check, answers(check, 10.0, (1.0, 1e70, 1e90), (1.0, 1.0, 1.0)), ARMS))
 
 
+@pytest.mark.parametrize("count", [-1.0, 2.0**53])
+def test_a_count_that_is_none_is_no_data(count: float) -> None:
+    check = a_check()
+
+    assert "counts less than nothing, or more" in str(
+        measures.read(check, answers(check, 10.0, (count, 1.0, 1.0), (1.0, 1.0, 1.0)), ARMS)
+    )
+
+
+def test_a_ratio_without_denominators_waits() -> None:
+    check = a_check(mean=None, ratio=RATIO)
+    nothing = [((10.0 * n, 5.0 * n, 0.0, 9.0 * n, 0.0, 0.0),) * 2 for n in range(4)]
+
+    status = looked(check, nothing)
+
+    assert (status.verdict, status.harm.sums) == (Verdict.UNDECIDED, [])
+    assert kept(check, status)
+
+
 def test_the_hour_before_is_not_asked_for() -> None:
     assert dispersion.unmeasured(a_trial(a_check()).analysis, []) == []
 

@@ -353,7 +353,7 @@ def test_far_on_the_right_side_of_the_null_rounding_refutes_nothing() -> None:
         assert math.log(1e-3 / abs(z)) < log_mixture(z, 3.0) < 0
     rule = safety(0.2, 0.5)
     observed = [
-        Look(arm(20, 20 * size, 20 * size * size * (1 + 1e-9)), arm(20, 20.0, 20.0 + 1e-9)) for size in (1e9, 2e9)
+        Look(arm(20, 20 * size, 20 * size * size * (1 + 1e-9)), arm(20, 20.0, 20.0 + 1e-9)) for size in (1e4, 2e4)
     ]
     assert score(rule, after(rule, observed * 5)) < 1
 
