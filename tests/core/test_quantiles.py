@@ -125,7 +125,9 @@ def test_an_equal_candidate_passes_and_the_sentence_tells_the_quantiles() -> Non
 
     assert status.verdict is Verdict.PASS
     assert 0.9 < float(status.effect) < 1.1
-    assert 0.1 < float(status.estimate_stable) < 0.25
+    estimate, _, interval = status.estimate_stable.partition(" ")
+    assert 0.1 < float(estimate) < 0.25
+    assert interval == "(0.1 to 0.25)"
     assert status.interval == "0.4 to 2.5"  # between neighbouring bounds nothing better can be said
     assert status.reason.startswith(f"Candidate {status.totals[1]} beyond 0.25 s / {status.totals[0]}, stable ")
     assert f"(ratio of the quantiles {status.effect})" in status.reason

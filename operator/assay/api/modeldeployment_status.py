@@ -203,7 +203,7 @@ class CheckStatus(Model):
     reason: Text = ""
     """The evidence in one sentence."""
     estimate_stable: Text = ""
-    """Rate of the stable revision in this rollout; with `quantile`, that quantile at this weight step; with `mean`, `ratio` or `gauge`, its value."""
+    """Rate of the stable revision in this rollout; with `quantile`, that quantile at this weight step and its time-uniform 95 % interval; with `mean`, `ratio` or `gauge`, its value."""
     estimate_candidate: Text = ""
     """The same of the candidate."""
     effect: Text = ""

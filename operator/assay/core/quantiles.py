@@ -132,10 +132,11 @@ def told(check: Check, status: CheckStatus) -> dict[str, str]:
     if state is None or found is None:
         return {"estimate_candidate": "", "estimate_stable": "", "effect": "", "interval": ""}
     candidate, stable = found
+    within = latency.intervals(_latencies(state), float(check.quantile or 1), LEVEL)
     low, high = _ratio_interval(check, state, LEVEL)
     return {
-        "estimate_candidate": f"{candidate:.3g}",
-        "estimate_stable": f"{stable:.3g}",
+        "estimate_candidate": f"{candidate:.3g} ({span(*within[0])})",
+        "estimate_stable": f"{stable:.3g} ({span(*within[1])})",
         "effect": f"{candidate / stable:.3g}" if stable else "",
         "interval": span(low, high),
     }

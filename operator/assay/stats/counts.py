@@ -168,7 +168,12 @@ def law(family: Family, reference: float, odds: Floats) -> Law:
     tilts = odds / reference
     offsets = counts - origin
     total = log_sum(weights[slices[0]])
-    cumulants = np.array(
-        [log_sum(weights[part] + xlogy(offsets[part], tilt)) for tilt, part in zip(tilts, slices[1:], strict=True)]
-    )
+    if (
+        firsts.min() == firsts.max() and lasts.min() == lasts.max()
+    ):  # one window for all: all at once takes a tenth of the time
+        cumulants = log_sum(weights[:, None] + xlogy(offsets[:, None], tilts))
+    else:
+        cumulants = np.array(
+            [log_sum(weights[part] + xlogy(offsets[part], tilt)) for tilt, part in zip(tilts, slices[1:], strict=True)]
+        )
     return Law(counts[slices[0]], weights[slices[0]] - total, tilts, cumulants - total, float(origin))
