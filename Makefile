@@ -51,7 +51,7 @@ LOCK := --generate-hashes --no-emit-index-url --no-header --universal --python-v
 bench: setup ## Measure: latency, reactions, a fleet's cost; writes docs/explanation/performance.md (MINUTES=30)
 	PYTHONPATH=examples $(BIN)/python -m bench $(if $(MINUTES),--minutes $(MINUTES))
 
-bench-decisions: $(VENV)/ready ## Measure decision rules; writes into docs/explanation/decisions.md (REPLICATIONS=5000)
+bench-decisions: $(VENV)/ready ## Measure decision rules; writes into docs/explanation/decisions.md (REPLICATIONS=4000)
 	PYTHONPATH=tests $(BIN)/python -m bench.decisions $(if $(REPLICATIONS),--replications $(REPLICATIONS))
 
 mutants: $(VENV)/ready ## Change what decides by a little, and fail where no test notices (MUTANTS=200 for a sample)

@@ -15,7 +15,7 @@ from bench.decisions.measure import TABLES, WHOLE_TABLE, Key, Tally, cores, jobs
 
 @click.command()
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="For people or machines.")
-@click.option("--replications", default=5000, show_default=True, help="Simulated rollouts per cell.")
+@click.option("--replications", default=4000, show_default=True, help="Simulated rollouts per cell.")
 @click.option("--seed", default=20261121, show_default=True, help="Of the dice.")
 @click.option("--only", multiple=True, type=click.Choice([*TABLES, WHOLE_TABLE]), help="Measure these tables anew.")
 @click.option("--dry", is_flag=True, help="Write no page.")
