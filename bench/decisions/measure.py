@@ -18,7 +18,7 @@ from peers.streams import Ints
 
 CHUNK = 250
 WHOLE_CHUNK = 25
-WHOLE_SHARE = 10
+WHOLE_SHARE = 8
 """A whole rollout costs a hundred times as much as a stream of counts: so many times fewer are simulated."""
 WHOLE_TABLE, ASSAY = "whole", "Assay"
 Key: TypeAlias = tuple[str, str, str]
