@@ -47,7 +47,7 @@ class Rule:
     """How far beyond `null` the ratio is expected; there the bet is best. No promise depends on it."""
     level: float
     """Bound on the chance of ever refuting the null while it holds, approximately: alpha or beta."""
-    gauge: bool = False
+    gauge: bool
     """Each look is one value: how far it may err is only known from how looks differ."""
 
     def __post_init__(self) -> None:
