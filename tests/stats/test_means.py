@@ -431,3 +431,8 @@ def test_estimates_have_the_weights_of_the_looks() -> None:
 def test_a_rule_that_makes_no_sense_is_refused(level: float, margin: float, better: Better) -> None:
     with pytest.raises(ValueError, match="must"):
         safety(level, margin, better)
+
+
+def test_an_edge_that_is_infinitely_far_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be positive and finite"):
+        harm(LEVEL, math.inf)

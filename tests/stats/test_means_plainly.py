@@ -75,7 +75,8 @@ def standing(looks: Sequence[Look], at: float) -> tuple[float, float]:
     gap = sum(w * (one.candidate.mean - at * one.stable.mean) for w, one in zip(weights(looks), looks, strict=True))
     known, (badly_known, freedom) = within(looks, at), between(looks, at)
     by_student = math.copysign(float(norm.isf(student.sf(abs(gap) / math.sqrt(badly_known), freedom))), gap)
-    return min((gap / math.sqrt(known), known), (by_student, badly_known), key=lambda one: abs(one[0]))
+    found = [(by_student, badly_known), *([(gap / math.sqrt(known), known)] if known else [])]
+    return min(found, key=lambda one: abs(one[0]))
 
 
 def mixture(z: float, u: float) -> float:
@@ -160,7 +161,9 @@ def test_enough_are_five_looks_and_fifty_values_of_either_side(better: Better) -
 
     assert lacking(rule, alike(4, Arm(20, 1.0, 0.1), Arm(20, 1.0, 0.1))) == "looks"
     assert lacking(rule, alike(5, ten, ten)) is None
-    assert lacking(rule, alike(5, nine, ten)) == lacking(rule, alike(5, ten, nine)) == "values"
+    four = Arm(4, 1.0, 0.1)
+    assert lacking(rule, after(rule, [Look(nine, ten)] * 5 + [Look(four, ten)]).sums) == "values"
+    assert lacking(rule, after(rule, [Look(ten, nine)] * 5 + [Look(ten, four)]).sums) == "values"
 
 
 def test_enough_is_a_mean_known_to_a_fifth() -> None:
@@ -204,6 +207,20 @@ def test_a_ratio_that_a_side_without_a_positive_mean_has_not_is_not_bounded() ->
         assert score(harm(LEVEL, 0.1), evidence) == 1
 
 
+def test_where_stable_s_mean_turns_out_not_to_be_positive_nothing_is_said_any_more() -> None:
+    rule, looks = harm(LEVEL, 0.1), looks_of(6, 10)
+    known = after(rule, looks)
+    assert score(rule, known) < 1
+
+    lost = update(rule, known, Look(Arm(20, 1.0, 0.1), Arm(400, -50.0, 0.1)))
+
+    assert (score(rule, lost), reached(lost), lost.pace) == (1.0, False, known.pace)
+
+
+def test_of_no_looks_as_many_looks_are_worth_as_there_were() -> None:
+    assert means.looks(Sums()) == 0
+
+
 def test_the_interval_ends_where_a_ratio_is_just_not_refuted_by_the_two_sided_bound() -> None:
     looks = looks_of(4, 20, 0.05)
     evidence = after(harm(LEVEL, 0.1), looks)
@@ -214,6 +231,31 @@ def test_the_interval_ends_where_a_ratio_is_just_not_refuted_by_the_two_sided_bo
         z, variance = standing(looks, end)
         u = variance / evidence.pace
         assert abs(z) == pytest.approx(math.sqrt((1 + u) / u * math.log((1 + u) / LEVEL**2)), rel=1e-6)
+
+
+@pytest.mark.parametrize("noise", np.geomspace(0.02, 3, 24).tolist())
+def test_what_lies_outside_the_interval_is_refuted_and_an_end_that_is_not_is_none(noise: float) -> None:
+    """With little noise it ends on both sides, with more on one, with much on neither."""
+    dice = np.random.default_rng(2)
+    looks = [look_at_gauges(*(1 + noise * dice.normal(0, 1, 2)).tolist()) for _ in range(12)]
+    evidence = after(harm(LEVEL, 0.1, gauge=True), looks)
+    low, high = interval(evidence, LEVEL)
+
+    def refuted(at: float) -> bool:
+        z, variance = standing(looks, at)
+        u = variance / evidence.pace
+        return z * z >= (1 + u) / u * math.log((1 + u) / LEVEL**2)
+
+    assert (low > 0, high < math.inf) == (refuted(0.0), refuted(1e9))
+    assert not refuted(estimates_ratio(looks))
+    assert all(refuted(at) for at in np.geomspace(1e-3, 1e3, 60).tolist() if not low <= at <= high)
+    assert not any(refuted(end) for end in (low * (1 + 1e-6), high * (1 - 1e-6)) if 0 < end < math.inf)
+
+
+def test_a_ratio_that_is_the_same_at_every_look_is_known() -> None:
+    looks = [look_at_gauges(1.5 * stable, stable) for stable in (1.0, 2.0, 4.0) * 4]
+
+    assert interval(after(harm(LEVEL, 0.1, gauge=True), looks), LEVEL) == (1.5, 1.5)
 
 
 def estimates_ratio(looks: Sequence[Look]) -> float:

@@ -130,7 +130,7 @@ def update(rule: Rule, evidence: Evidence, look: Look) -> Evidence:
     sums = _added(evidence.sums, look)
     if (evidence.refuted and not rule.gauge) or lacking(rule, sums):
         return replace(evidence, sums=sums)
-    evidence = Evidence(sums, evidence.pace or _pace(rule, sums), refuted=False)
+    evidence = replace(evidence, sums=sums, pace=evidence.pace or _pace(rule, sums))
     return replace(evidence, refuted=_log_score(rule, evidence) >= -math.log(rule.level))
 
 
