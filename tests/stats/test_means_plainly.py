@@ -101,6 +101,15 @@ def test_the_standing_is_that_of_the_list_of_looks(at: float, spread: float) -> 
         assert means._standing(after(harm(LEVEL, 0.1), looks).sums, at) == pytest.approx(standing(looks, at), rel=1e-6)
 
 
+def test_looks_that_hardly_differ_stand_far_beyond_and_not_infinitely_far() -> None:
+    dice = np.random.default_rng(5)
+    looks = [look_at_gauges(*(1 + 1e-4 * dice.normal(0, 1, 2)).tolist()) for _ in range(12)]
+    z, variance = means._standing(after(harm(LEVEL, 0.1, gauge=True), looks).sums, 0.5)
+
+    assert 10 < z < 20
+    assert (z, variance) == pytest.approx(standing(looks, 0.5), rel=1e-4)
+
+
 @pytest.mark.parametrize("z", [-6.0, -0.5, 0.0, 0.5, 3.0])
 @pytest.mark.parametrize("u", [0.01, 0.5, 1.0, 30.0])
 def test_the_mixture_is_the_integral_over_its_bets(z: float, u: float) -> None:

@@ -286,7 +286,7 @@ def _standing(sums: Sums, at: float) -> tuple[float, float]:
     if between > 0:
         # The normal deviate that is as rare as this one is by Student's law.
         rarity = float(stdtr(equal - 1, -abs(gap) / math.sqrt(between)))
-        found.append((math.copysign(-float(ndtri(max(rarity, math.ulp(0.0)))), gap), between))
+        found.append((math.copysign(float(ndtri(max(rarity, math.ulp(0.0)))), gap), between))
     return min(found, key=lambda one: abs(one[0]), default=(0.0, 0.0))
 
 
