@@ -197,6 +197,16 @@ def test_of_gauges_enough_are_ten_looks_whatever_they_spread() -> None:
     assert [lack(count) for count in (1, 9, 10)] == ["looks", "looks", None]
 
 
+@pytest.mark.parametrize("beyond", [0.0, 1e-9, 1e-7, 1e-5, 0.4, -1e-7, -0.4])
+def test_gauges_that_never_change_do_not_tell_how_they_could(beyond: float) -> None:
+    """However near to the null they are, where rounding is as large as the contrast."""
+    for unit in (1.0, 0.3, 7.7, 1e3):
+        rule = harm(LEVEL, 0.1, gauge=True)
+        evidence = after(rule, [look_at_gauges((1.1 + beyond) * unit, unit)] * 40)
+        assert lacking(rule, evidence.sums) == "spread"
+        assert not reached(evidence)
+
+
 def test_a_gauge_that_was_refuted_may_be_taken_back() -> None:
     rule = harm(LEVEL, 0.1, gauge=True)
     dice = np.random.default_rng(1)
