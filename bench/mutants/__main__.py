@@ -137,6 +137,16 @@ def means(one: Mapping[str, str], mutant: Mutant) -> bool:
     return all(getattr(mutant, name) == value for name, value in one.items())
 
 
+def untrue(guards: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what guards.toml says, or leaves unsaid, against what is there."""
+    for path in sorted((SOURCES / "stats").glob("[!_]*.py")):
+        if f"stats/{path.name}" not in guards:
+            yield f"guards.toml says nothing of stats/{path.name}"
+    for file, entry in guards.items():
+        source = (SOURCES / file).read_text(encoding="utf-8")
+        yield from (f"{file} has no function {word}" for word in entry.get("words", ()) if f"def {word}(" not in source)
+
+
 @click.command()
 @click.option("--mutants", "many", type=int, help="Only a sample of so many.")
 @click.option("--seed", default=20261121, show_default=True, help="Of the sample.")
@@ -144,6 +154,9 @@ def means(one: Mapping[str, str], mutant: Mutant) -> bool:
 def main(many: int | None, seed: int, only: tuple[str, ...]) -> None:
     """Make mutants of what decides; fail where one survives that is not known to be equivalent."""
     guards = tomllib.loads((HERE / "guards.toml").read_text(encoding="utf-8"))
+    wrong = list(untrue(guards))
+    if wrong:
+        raise click.ClickException("; ".join(wrong))
     entries = tomllib.loads((HERE / "equivalent.toml").read_text(encoding="utf-8"))["equivalent"]
     listed = [one for entry in entries for one in each(entry) if one["file"] in (only or guards)]
     work = [
