@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from assay.api.base import Verdict
 from assay.api.checks import Check
-from assay.api.modeldeployment import Analysis, CheckStatus, ProcessState
+from assay.api.modeldeployment import Analysis, CheckStatus, ProcessState, QuantileState
 from assay.core import checks, hypotheses, measures
 from assay.core.decision import Missing, Query, Series
 from assay.core.evidence import Arms
@@ -442,9 +442,20 @@ def test_a_step_begins_with_nothing_of_the_step_before_but_harm_and_its_verdict(
     assert (passed.verdict, begun.verdict) == (Verdict.PASS, Verdict.UNDECIDED)
     assert begun.safety == begun.negligible == ProcessState()
     assert (begun.counters, begun.labels, begun.safety_evidence) == ([], [], "")
-    assert (begun.missed_looks, begun.step_requests) == (0, 0)
+    assert (passed.measured_looks, passed.step_requests) == (1, 50_000)
+    assert (begun.missed_looks, begun.measured_looks, begun.step_requests) == (0, 0, 0)
     assert (begun.requests, begun.harm, begun.harm_beyond) == (50_000, passed.harm, passed.harm_beyond)
     assert checks.begin_step(failed, 1).verdict is Verdict.FAIL
+
+
+def test_what_a_histogram_told_is_no_evidence_of_a_check_that_has_none() -> None:
+    plain, latency = a_check(), a_check(name="slow", preset="latency", quantile="0.95")
+    state = QuantileState(bounds=[0.1, 0.25], bound=0.25)
+
+    for check, kept in ((plain, False), (latency, True)):
+        begun = checks.begin(check, a_trial(check))
+        known = begun.model_copy(update={"quantile": state})
+        assert checks.carried([known], a_trial(check)) == ((known,) if kept else (begun,))
 
 
 def test_evidence_is_of_the_check_as_it_is_written_and_of_the_levels_rule_and_dispersion_it_was_judged_by() -> None:
