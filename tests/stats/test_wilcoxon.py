@@ -165,7 +165,7 @@ def test_small_looks_wait_until_they_matter_together() -> None:
 
 
 def test_moments_of_nothing_are_nothing() -> None:
-    for candidate, stable in (([0, 0], [3, 4]), ([3, 4], [0, 0]), ([0, 2], [0, 1]), ([0, 0], [0, 0])):
+    for candidate, stable in (([0, 0], [3, 4]), ([3, 4], [0, 0]), ([0, 2], [0, 1]), ([0, 0], [0, 0]), ([1, 0], [0, 0])):
         assert moments(np.array(candidate, dtype=float), np.array(stable, dtype=float)) == (0.0, 0.0, 0.0)
     assert moments(np.array([1.0, 0]), np.array([0.0, 1]))[:2] == pytest.approx((-1 / 6, 1 / 36))
 
