@@ -10,10 +10,10 @@ from assay.api.modeldeployment import ModelDeployment
 from assay.core import measures
 from assay.core.decision import Missing, Series
 from assay.core.errors import InvalidSpec
-from assay.core.evidence import Arms, Events
 from assay.core.measures import Found
 from assay.core.names import METRIC_REVISION
 from assay.core.replay import ARMS, Recording
+from assay.core.scrapes import Arms, Events
 
 
 def read(

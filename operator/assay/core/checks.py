@@ -13,11 +13,12 @@ from assay.api.modeldeployment import CheckStatus, DecisionRule, ProcessState
 from assay.core import coverage, dispersion, evidence, measures, quantiles, values
 from assay.core.decision import Missing
 from assay.core.dispersion import HourBefore
-from assay.core.evidence import Counted, Readings
+from assay.core.evidence import Counted
 from assay.core.hypotheses import Rules, Trial, rules_of, with_odds
 from assay.core.measures import Found
 from assay.core.outlook import outlook
 from assay.core.processes import Rule, reached, stepped, told
+from assay.core.scrapes import Readings
 from assay.core.sentences import bounds, rate, ratio, sentence, summary
 from assay.core.times import moment
 from assay.stats import proportion

@@ -8,9 +8,8 @@ from typing import TypeAlias
 
 from assay.api.checks import Check, CheckPreset
 from assay.api.metrics import LabelMatch, Mean, Proportion, Ratio
-from assay.core import evidence
+from assay.core import scrapes
 from assay.core.decision import Missing, Query, Series
-from assay.core.evidence import Arms, Events, Readings
 from assay.core.kinds import GAUGE, GOOD, MEAN, RATIO, Kinds, histogram_of
 from assay.core.names import (
     CORRECT,
@@ -22,6 +21,7 @@ from assay.core.names import (
     UNLABELLED,
     WRONG,
 )
+from assay.core.scrapes import Arms, Events, Readings
 
 ALL = "+Inf"  # the bound of the bucket that holds every request
 RESPONSE_CLASS = "envoy_response_code_class"
@@ -238,7 +238,7 @@ def _with_outcome(series: tuple[Series, ...], outcome: str) -> tuple[Series, ...
 def read(check: Check, found: Found, arms: Arms) -> Readings | Missing:
     """Return what the counters of a check say."""
     series = events(check, found)
-    readings = series if isinstance(series, Missing) else evidence.read(series, arms)
+    readings = series if isinstance(series, Missing) else scrapes.read(series, arms)
     if readings:
         return readings
     asked = " or ".join(map(_told, _queries(check)))
@@ -250,7 +250,7 @@ def read_before(check: Check, found: Found, arms: Arms) -> Readings | Missing:
     series = events(check, found, history=True)
     if isinstance(series, Missing):
         return series
-    readings = evidence.read(series, arms)
+    readings = scrapes.read(series, arms)
     return {} if isinstance(readings, Missing) else readings
 
 

@@ -13,11 +13,11 @@ from functools import partial
 from typing import TypeAlias
 
 from assay.api.modeldeployment import CheckStatus, ModelDeploymentSpec
-from assay.core import canary, checks, evidence
+from assay.core import canary, checks, scrapes
 from assay.core.decision import Missing, Series
-from assay.core.evidence import Arms, Events, Readings
 from assay.core.hypotheses import Trial, rank_tests
 from assay.core.names import METRIC_REVISION
+from assay.core.scrapes import Arms, Events, Readings
 from assay.core.sentences import sentence
 
 ARMS = Arms("stable", "candidate")
@@ -159,7 +159,7 @@ class _Tape:
     def _read(self, part: Callable[[list[float]], list[float]]) -> Readings | Missing:
         chosen = {target: part(times) for target, times in self._times.items()}
         series = tuple(tuple(track.at(chosen[track.target]) for track in kind) for kind in self._kinds)
-        return evidence.read(replace(self._events, series=series), ARMS)
+        return scrapes.read(replace(self._events, series=series), ARMS)
 
 
 class _Track:

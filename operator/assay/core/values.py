@@ -9,10 +9,11 @@ from typing import Any
 
 from assay.api.checks import Check
 from assay.api.modeldeployment import CheckStatus, CounterState
-from assay.core.evidence import Counted, Reading, Readings, chosen, to_state
+from assay.core.evidence import Counted, chosen, to_state
 from assay.core.hypotheses import Trial, rules_of_values
 from assay.core.kinds import GAUGE, Numbers
 from assay.core.processes import averaged, averages, told
+from assay.core.scrapes import Reading, Readings
 from assay.core.sentences import LEVEL, sentence, span
 from assay.core.times import moment
 from assay.stats import means
@@ -58,7 +59,7 @@ def gauged(known: Sequence[CounterState], readings: Readings, floor: float) -> C
 
 def _values(reading: Reading, *, of_candidate: bool) -> list[float]:
     wanted = 1 + GAUGE.width * of_candidate
-    return [value for (index, _), value in reading.series.items() if index == wanted]
+    return reading.values(wanted)
 
 
 def added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> CheckStatus:
