@@ -1,8 +1,9 @@
 """What does one look of one check cost? `checks.look`, as the operator calls it, from Prometheus' samples to the sentence."""
 
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from scipy.special import ndtr
 
-from assay.adapters import native
+from assay.adapters.native import BOUNDS
 from assay.api.base import Verdict
 from assay.api.checks import Check
 from assay.api.modeldeployment import Analysis
@@ -22,6 +23,7 @@ from assay.core.names import LATENCY_BOUNDS_MS
 from assay.core.scrapes import Arms
 from assay.stats.counts import Floats
 
+GRID: Final = BOUNDS[:-1]
 ARMS: Final = Arms("aaaaaaaa", "bbbbbbbb")
 REQUESTS: Final = 300_000
 """Of both revisions together, between two looks."""
@@ -33,8 +35,8 @@ MEDIAN, SIGMA = 0.08, 0.6  # of the latencies, in seconds
 
 Grown: TypeAlias = Callable[[Generator, int], Floats]
 """From dice and a number of requests: by how much each series of one pod and one revision grew."""
-Labels: TypeAlias = tuple[int, Mapping[str, str]]
-"""Which of the check's queries finds a series, and what is written on it."""
+Told: TypeAlias = Callable[[Mapping[str, str], Floats, Floats], list[tuple[int, Series]]]
+"""From labels, times and a row for each: the series, and which of the check's queries finds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,39 +44,58 @@ class Kind:
     """A check, and what is exported for it: by each pod of both revisions, as a router does."""
 
     name: str
-    check: Check
     pods: int
-    series: tuple[Labels, ...]
+    check: Check
     grown: Grown
-    analysis: Mapping[str, Any]
-
-
-def _kind(name: str, spec: Mapping[str, Any], pods: int, series: list[Labels], grown: Grown, **analysis: Any) -> Kind:  # noqa: ANN401 - fields of the API
-    return Kind(name, Check.model_validate({"name": "measured", **spec}), pods, tuple(series), grown, analysis)
+    told: Told
+    analysis: Mapping[str, Any] = field(default_factory=dict)
 
 
 def kinds() -> list[Kind]:
     """Return what is measured."""
-    codes: list[Labels] = [(0, {"envoy_response_code_class": code}) for code in "25"]
-    mean = {"count": {"metric": "count"}, "sum": {"metric": "sum"}, "sumOfSquares": {"metric": "squares"}}
-    values: list[Labels] = [(query, {}) for query in range(3)]
-    latency = {"preset": "latency", "quantile": "0.95"}
-    own = {"histogram": {"metric": "seconds", "native": True}, "quantile": "0.95"}
-    router, seconds = _buckets(LATENCY_BOUNDS_MS, 1000.0)
-    two, of_two = _buckets((SLOW_MS,), 1000.0)
-    grid, of_grid = _buckets(native.BOUNDS[:-1])
+    errors = _check(preset="error-ratio")
+    slow = _check(preset="latency", slowerThanSeconds=f"{SLOW_MS / 1000:g}")
+    quantile = _check(preset="latency", quantile="0.95")
+    native = _check(histogram={"metric": "seconds", "native": True}, quantile="0.95")
+    mean = _check(mean={name: {"metric": name} for name in ("count", "sum", "sumOfSquares")})
+    codes = _apart(*((0, {"envoy_response_code_class": code}) for code in "25"))
+    router = _latencies(LATENCY_BOUNDS_MS, 1000.0), _buckets(LATENCY_BOUNDS_MS)
     return [
-        _kind("errors, 1 router", {"preset": "error-ratio"}, 1, codes, _errors),
-        _kind("errors, 20 routers", {"preset": "error-ratio"}, 20, codes, _errors),
-        _kind("errors, rule Spending", {"preset": "error-ratio"}, 1, codes, _errors, rule="Spending"),
-        _kind(
-            "slow requests, 1 router", {"preset": "latency", "slowerThanSeconds": f"{SLOW_MS / 1000:g}"}, 1, two, of_two
-        ),
-        _kind("quantile, 1 router", latency, 1, router, seconds),
-        _kind("quantile, 3 routers", latency, 3, router, seconds),
-        _kind("quantile of native histograms, 20 pods", own, 20, grid, of_grid),
-        _kind("mean, 20 pods", {"mean": mean}, 20, values, _values),
+        Kind("errors", 1, errors, _errors, codes),
+        Kind("errors", 20, errors, _errors, codes),
+        Kind("errors, `rule: Spending`", 1, errors, _errors, codes, {"rule": "Spending"}),
+        Kind("slow requests", 1, slow, _latencies((SLOW_MS,), 1000.0), _buckets((SLOW_MS,))),
+        Kind("quantile of latency", 1, quantile, *router),
+        Kind("quantile of latency", 3, quantile, *router),
+        Kind("quantile of a native histogram", 20, native, _latencies(GRID), _together),
+        Kind("mean", 20, mean, _values, _apart(*((query, {}) for query in range(3)))),
     ]
+
+
+def _check(**fields: Any) -> Check:  # noqa: ANN401 - fields of the API
+    return Check.model_validate({"name": "measured", **fields})
+
+
+def _apart(*series: tuple[int, Mapping[str, str]]) -> Told:
+    """A series for each column."""
+
+    def told(labels: Mapping[str, str], times: Floats, rows: Floats) -> list[tuple[int, Series]]:
+        return [
+            (query, Series({**labels, **more}, tuple(zip(times.tolist(), column.tolist(), strict=True))))
+            for (query, more), column in zip(series, rows.T, strict=True)
+        ]
+
+    return told
+
+
+def _buckets(bounds: tuple[float, ...]) -> Told:
+    return _apart(*((0, {"le": le}) for le in (*map(repr, bounds), "+Inf")))
+
+
+def _together(labels: Mapping[str, str], times: Floats, rows: Floats) -> list[tuple[int, Series]]:
+    """All columns in one series, as a native histogram has them."""
+    samples = tuple(zip(times.tolist(), rows[:, -1].tolist(), strict=True))
+    return [(0, Series(labels, samples, GRID, rows[:, :-1]))]
 
 
 def _errors(dice: Generator, requests: int) -> Floats:
@@ -87,14 +108,14 @@ def _values(dice: Generator, requests: int) -> Floats:
     return np.array([requests, found.sum(), (found**2).sum()])
 
 
-def _buckets(bounds: tuple[float, ...], unit: float = 1.0) -> tuple[list[Labels], Grown]:
+def _latencies(bounds: tuple[float, ...], unit: float = 1.0) -> Grown:
     upto = ndtr(np.log(np.array(bounds) / unit / MEDIAN) / SIGMA)
     shares = np.diff(upto, prepend=0.0, append=1.0)
 
     def grown(dice: Generator, requests: int) -> Floats:
         return np.cumsum(dice.multinomial(requests, shares)).astype(float)
 
-    return [(0, {"le": le}) for le in (*map(repr, bounds), "+Inf")], grown
+    return grown
 
 
 def _found(kind: Kind, dice: Generator) -> Sequence[Found]:
@@ -110,33 +131,28 @@ def _found(kind: Kind, dice: Generator) -> Sequence[Found]:
     found = []
     for look in range(LOOKS + 1):
         now = WINDOW + look * BETWEEN
-        inside = [at for at, moment in enumerate(times) if now - WINDOW < moment <= now]
-        answers: dict[int, list[Series]] = {}
-        for labels, rows in tracks:
-            for column, (query, more) in enumerate(kind.series):
-                samples = tuple((float(times[at]), float(rows[at, column])) for at in inside)
-                answers.setdefault(query, []).append(Series({**labels, **more}, samples))
-        found.append({query: tuple(answers[place]) for place, query in enumerate(queries)})
+        inside = (now - WINDOW < times) & (times <= now)
+        told = [one for labels, rows in tracks for one in kind.told(labels, times[inside], rows[inside])]
+        found.append({query: tuple(one for at, one in told if at == place) for place, query in enumerate(queries)})
     return found
 
 
 def milliseconds(kind: Kind, seed: int = 1) -> float:
-    """Return what a look takes of a processor: the median of `LOOKS` looks, none of which decides."""
+    """Return what a look takes of a processor: the median of `LOOKS` looks, none of which rolls back."""
     dice = np.random.default_rng(seed)
     analysis = Analysis.model_validate({"checks": [kind.check], "warmupSeconds": 0, "dispersion": "1", **kind.analysis})
-    spent, status = [], None
+    status = checks.begin(kind.check, Trial(ARMS, analysis, datetime.fromtimestamp(0, UTC), 0.0))
+    spent = []
     for look, found in enumerate(_found(kind, dice)):
-        now = datetime.fromtimestamp(WINDOW + look * BETWEEN, UTC)
-        trial = Trial(ARMS, analysis, now, 0.0)
-        status = status or checks.begin(kind.check, trial)
+        trial = Trial(ARMS, analysis, datetime.fromtimestamp(WINDOW + look * BETWEEN, UTC), 0.0)
         begun = time.process_time()
         status = checks.look(kind.check, status, found, trial)
         spent.append(time.process_time() - begun)
-    if status is None or status.measured_looks < LOOKS - 1 or status.verdict is Verdict.FAIL:
-        raise SystemExit(f"{kind.name}: the looks were to count and not to roll back, but: {status and status.reason}")
-    return 1000 * float(np.median(spent[FIRST:]))
+    if status.measured_looks < LOOKS - 1 or status.verdict is Verdict.FAIL:
+        raise SystemExit(f"{kind.name}: every look was to count, and none to roll back: {status.reason}")
+    return 1000 * statistics.median(spent[FIRST:])
 
 
-if __name__ == "__main__":
-    for one in kinds():
-        print(f"{milliseconds(one):8.2f} ms  {one.name}")
+def measured() -> list[dict[str, Any]]:
+    """Return what a look of each kind costs, as `bench/measured.json` keeps it."""
+    return [{"name": one.name, "pods": one.pods, "milliseconds": milliseconds(one)} for one in kinds()]

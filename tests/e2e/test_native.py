@@ -1,5 +1,6 @@
 """Does a real Prometheus tell a native histogram so that it is counted as what a pod observed?"""
 
+import math
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,13 +63,14 @@ def test_what_was_observed_is_counted_at_bounds_that_hold_for_all_pods(
 
     def latest() -> dict[float, float]:
         found = metrics.series(QUERY, "shop", "chat")
-        events = found if isinstance(found, Missing) else measures.histogram(found)
+        events = found if isinstance(found, Missing) else measures.native_histogram(found)
         if isinstance(events, Missing) or not found:
             return {}
-        bounds = (*events.bounds, float("inf"))
-        return {bound: kind[0].samples[-1][1] for bound, kind in zip(bounds, events.series, strict=True)}
+        (series,) = events.series[-1]
+        assert series.upto is not None
+        return dict(zip((*events.bounds, math.inf), (*series.upto[-1], series.samples[-1][1]), strict=True))
 
-    until(lambda: latest().get(float("inf")) == 10, "Prometheus has scraped all ten")
+    until(lambda: latest().get(math.inf) == 10, "Prometheus has scraped all ten")
 
     told = latest()
     assert [told[bound] for bound in (0.0625, 2.0**-3.25, 0.25, 1.0, 512.0)] == [0, 7, 9, 9, 9]

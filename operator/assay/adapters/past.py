@@ -53,7 +53,7 @@ def _of(checks: Sequence[Check], found: Found, arms: Arms, *, history: bool = Fa
             raise InvalidSpec(events.reason)
         series = tuple(
             tuple(
-                Series({**one.labels, METRIC_REVISION: role}, one.samples)
+                replace(one, labels={**one.labels, METRIC_REVISION: role})
                 for one in kind
                 if (role := names.get(one.labels.get(METRIC_REVISION, "")))
             )

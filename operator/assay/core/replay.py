@@ -166,11 +166,12 @@ class _Track:
     """One series, to be read at chosen times."""
 
     def __init__(self, series: Series) -> None:
-        self._labels = series.labels
+        self._series = series
         self.target: Target = tuple(series.labels.get(label, "") for label in ("pod", "instance", "job"))
         self.of_candidate = series.labels.get(METRIC_REVISION) == ARMS.candidate
         self.values = dict(series.samples)
+        self._places = {time: place for place, (time, _) in enumerate(series.samples)}
 
     def at(self, times: Sequence[float]) -> Series:
         """Return its samples at these times, as far as there are any."""
-        return Series(self._labels, tuple((time, self.values[time]) for time in times if time in self.values))
+        return self._series.at([self._places[time] for time in times if time in self._places])

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain
+from itertools import accumulate, chain
 from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
@@ -124,7 +124,7 @@ def read(events: Events, arms: Arms) -> Readings | Missing:
     kinds = events.kinds
     found: dict[Target, list[Reading]] = {}
     for columns, targets in _alike(events, arms).items():
-        told = [_rows([one.samples for one in series]) for series in targets.values()]
+        told = [_rows(series) for series in targets.values()]
         rows = np.concatenate([rows for _, rows in told])
         whole = ~np.isin(np.array(columns.place) % kinds.width, kinds.sums)
         rows[:, whole] = np.rint(rows[:, whole])
@@ -163,9 +163,9 @@ def _digest(*labels: str) -> str:
 
 
 def _columns(tracks: Sequence[tuple[int, int, Series]], kinds: Kinds) -> Columns:
-    place = tuple(place for place, _, _ in tracks)
     if not kinds.falling:
-        return Columns(place, tuple(range(len(place))))
+        return _own(tuple((place, len(one.bounds)) for place, _, one in tracks))
+    place = tuple(place for place, _, _ in tracks)
     own = {(place, number): column for column, (place, number, _) in enumerate(tracks)}
     beside = tuple(
         own.get((place - place % kinds.width + kinds.events[0], number), NONE)
@@ -176,12 +176,25 @@ def _columns(tracks: Sequence[tuple[int, int, Series]], kinds: Kinds) -> Columns
     return Columns(place, beside)
 
 
-def _rows(samples: Sequence[Sequence[tuple[float, float]]]) -> tuple[Floats, Floats]:
+@lru_cache(maxsize=256)
+def _own(series: tuple[tuple[int, int], ...]) -> Columns:
+    """Return the columns of counts, by place and number of bounds of each series; each began when it began itself."""
+    place = tuple(at for place, bounds in series for at in range(place - bounds, place + 1))
+    return Columns(place, tuple(range(len(place))))
+
+
+def _rows(series: Sequence[Series]) -> tuple[Floats, Floats]:
     """Return the times of all scrapes, and a row of values for each; NaN where a series was not told."""
-    flat = np.fromiter(chain.from_iterable(chain.from_iterable(samples)), float).reshape(-1, 2)
+    flat = np.fromiter(chain.from_iterable(pair for one in series for pair in one.samples), float).reshape(-1, 2)
     times, at = np.unique(flat[:, 0], return_inverse=True)
-    rows = np.full((len(times), len(samples)), np.nan)
-    rows[at, np.repeat(np.arange(len(samples)), [len(one) for one in samples])] = flat[:, 1]
+    last = list(accumulate(len(one.bounds) + 1 for one in series))  # after the columns of each
+    rows = np.full((len(times), last[-1]), np.nan)
+    rows[at, np.repeat(np.array(last) - 1, [len(one.samples) for one in series])] = flat[:, 1]
+    begin = 0
+    for one, end in zip(series, last, strict=True):
+        if one.upto is not None:
+            rows[at[begin : begin + len(one.samples)], end - 1 - len(one.bounds) : end - 1] = one.upto
+        begin += len(one.samples)
     return times, rows
 
 
