@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from assay.api.base import Verdict
 from assay.api.checks import Check
-from assay.api.modeldeployment import Analysis, CheckStatus, ProcessState
+from assay.api.modeldeployment import Analysis, CheckStatus, ProcessState, QuantileState
 from assay.core import checks, hypotheses, measures
 from assay.core.decision import Missing, Query, Series
 from assay.core.hypotheses import Trial
@@ -121,6 +121,36 @@ def test_five_looks_without_a_measurement_are_no_data_and_the_next_measurement_e
     assert "5 looks in a row: Prometheus is away" in status.reason
     status = checks.look(check, status, answers(90, (12, 700), (60, 6000)), trial)
     assert (status.verdict, status.missed_looks) == (Verdict.UNDECIDED, 0)
+
+
+def test_of_a_quantile_the_share_of_harm_is_that_of_the_ranks_or_of_the_slow_at_half_the_level() -> None:
+    def share(score: float, ranks: float) -> float:
+        state = QuantileState(bounds=[0.1], bound=0.1, harm=ranks)
+        known = checks.begin(a_check(), a_trial(a_check()))
+        return checks.harm_share(known.model_copy(update={"harm": ProcessState(score=score), "quantile": state}), 0.05)
+
+    assert share(10.0, 0.1) == pytest.approx(0.25)
+    assert share(10.0, 0.3) == pytest.approx(0.3)
+
+
+def test_a_look_that_was_missed_ends_the_row_and_tells_what_was_counted_before_it() -> None:
+    check = a_check()
+    before = looked(check, BASE, ((11, 601), (53, 5500)))
+
+    after = checks.look(check, before, {REQUESTS: Missing("Prometheus is away")}, a_trial(check))
+
+    assert (before.measured_looks, after.measured_looks, after.missed_looks) == (1, 0, 1)
+    assert after.reason.startswith("Candidate 11 errors / 600, stable 52 / 5400")
+    assert after.reason.endswith("; nothing could be measured in this look: Prometheus is away.")
+
+
+def test_ten_million_events_can_be_weighed_and_one_more_is_too_many() -> None:
+    check, many = a_check(), 5_000_000
+
+    assert looked(check, BASE, ((10, many + 1), (20, many + 100))).missed_looks == 0
+    missed = looked(check, BASE, ((10, many + 2), (20, many + 100)))
+    assert (missed.missed_looks, missed.requests) == (1, 0)
+    assert "more than 10,000,000 events since the last look" in missed.reason
 
 
 def test_no_data_never_passes_even_after_enough_evidence() -> None:
@@ -442,9 +472,20 @@ def test_a_step_begins_with_nothing_of_the_step_before_but_harm_and_its_verdict(
     assert (passed.verdict, begun.verdict) == (Verdict.PASS, Verdict.UNDECIDED)
     assert begun.safety == begun.negligible == ProcessState()
     assert (begun.counters, begun.labels, begun.safety_evidence) == ([], [], "")
-    assert (begun.missed_looks, begun.step_requests) == (0, 0)
+    assert (passed.measured_looks, passed.step_requests) == (1, 50_000)
+    assert (begun.missed_looks, begun.measured_looks, begun.step_requests) == (0, 0, 0)
     assert (begun.requests, begun.harm, begun.harm_beyond) == (50_000, passed.harm, passed.harm_beyond)
     assert checks.begin_step(failed, 1).verdict is Verdict.FAIL
+
+
+def test_what_a_histogram_told_is_no_evidence_of_a_check_that_has_none() -> None:
+    plain, latency = a_check(), a_check(name="slow", preset="latency", quantile="0.95")
+    state = QuantileState(bounds=[0.1, 0.25], bound=0.25)
+
+    for check, kept in ((plain, False), (latency, True)):
+        begun = checks.begin(check, a_trial(check))
+        known = begun.model_copy(update={"quantile": state})
+        assert checks.carried([known], a_trial(check)) == ((known,) if kept else (begun,))
 
 
 def test_evidence_is_of_the_check_as_it_is_written_and_of_the_levels_rule_and_dispersion_it_was_judged_by() -> None:

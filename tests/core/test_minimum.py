@@ -2,15 +2,25 @@
 
 import math
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from scipy.special import betaln
 
 from assay.api.base import Verdict
-from assay.api.modeldeployment import CheckStatus, ModelDeployment, ModelDeploymentSpec, Outcome, Stage
+from assay.api.modeldeployment import (
+    CandidateStatus,
+    CheckStatus,
+    ModelDeployment,
+    ModelDeploymentSpec,
+    Outcome,
+    Stage,
+)
 from assay.core import canary, minimum
 from assay.core.replay import Decision, Judged, replay
-from core.simulation import Cluster, a_spec
+from assay.core.times import moment
+from core.simulation import START, Cluster, a_spec
 from core.test_replay import recorded
 
 EASY = [{"name": "errors", "preset": "error-ratio", "limit": "0.5"}]
@@ -161,8 +171,10 @@ def test_what_is_foretold_is_no_sooner_than_the_minimum() -> None:
     )
 
     assert minimum.looks_left(status, 10.0) == 26
+    assert minimum.looks_left(status, 0.5) == 520
     assert minimum.looks_left(status.model_copy(update={"step_requests": 300, "measured_looks": 1}), 10.0) == 2
-    assert minimum.looks_left(status.model_copy(update={"step_requests": 999}), 0.0) == 0
+    assert minimum.looks_left(status.model_copy(update={"step_requests": 300}), 0.0) == 0
+    assert minimum.looks_left(status.model_copy(update={"step_requests": 299}), 0.5) == 2
     assert math.isinf(minimum.looks_left(status, 0.0))
 
 
@@ -175,3 +187,56 @@ def test_a_reason_foretells_the_minimum_where_safety_is_shown_sooner() -> None:
 
     assert told is not None
     assert 50 <= int(told[1]) <= 60
+
+
+def mismatch(
+    *looks: tuple[float, int, int], weight: int = 10, since: float | None = 0.0, name: str = "errors", **changes: Any
+) -> str:
+    """Of looks, each (seconds after the step began, the candidate's requests, stable's): what is said of their share."""
+    begun = None if since is None else moment(START + timedelta(seconds=since))
+    candidate = CandidateStatus(
+        revision="bbbbbbbb", weight=weight, ready=1, start_time=moment(START), step_start_time=begun
+    )
+    counted = [[int(START.timestamp() + at), ours, 0, theirs, 0] for at, ours, theirs in looks]
+    status = CheckStatus(name=name, verdict=Verdict.PASS, looks=counted)
+    other = CheckStatus(name="other", verdict=Verdict.PASS, looks=[[int(START.timestamp()) + 9, 10_000, 0, 10_000, 0]])
+    return minimum.mismatch(spec_of(**changes), candidate, weight, [other, status])
+
+
+def test_a_share_of_requests_a_fifth_off_the_weight_is_a_mismatch_and_a_smaller_one_is_none() -> None:
+    told = "the candidate answers 12.1% of what was counted at this step, and its weight is 10%"
+
+    assert mismatch((9, 12_100, 87_900)) == told
+    assert "answers 7.9%" in mismatch((9, 7_900, 92_100))
+    assert mismatch((9, 11_900, 88_100)) == mismatch((9, 8_100, 91_900)) == ""
+
+
+def test_a_share_that_is_off_is_a_mismatch_from_where_it_is_a_thousand_times_likelier_as_one() -> None:
+    """Draws of which half are the candidate's, where it should have a tenth; beta law around that with 10,000 draws' worth."""
+    found = []
+    for half in range(1, 400):
+        log_factor = betaln(1000 + half, 9000 + half) - betaln(1000, 9000) - half * math.log(0.1 * 0.9)
+        found.append(bool(mismatch((9, half, half))))
+        assert found[-1] == (log_factor >= math.log(1000))
+    assert found.count(True) > 100
+
+
+def test_the_share_is_that_of_the_looks_of_this_step_together() -> None:
+    assert "answers 15.0%" in mismatch((9, 1000, 9000), (19, 2000, 8000))
+    assert mismatch((0, 2000, 8000), (9, 1000, 9000)) == "", "what was counted until the step began is another weight's"
+    assert mismatch((9, 2000, 8000), since=None) == "", "no step has begun"
+    assert mismatch() == mismatch((9, 0, 0)) == ""
+
+
+@pytest.mark.parametrize("weight", [0, 100])
+def test_where_one_revision_has_all_the_weight_there_is_no_share_to_be_off(weight: int) -> None:
+    assert mismatch((9, 500, 500), weight=weight) == ""
+
+
+def test_only_checks_that_count_a_router_s_requests_tell_the_share() -> None:
+    latency = {"name": "slow", "preset": "latency", "slowerThanSeconds": "0.5"}
+    accuracy = {"name": "accuracy", "preset": "accuracy", "labelDelaySeconds": 60}
+    changes: dict[str, Any] = {"analysis__checks": [*EASY, latency, accuracy]}
+
+    assert mismatch((9, 2000, 8000), name="slow", **changes) != ""
+    assert mismatch((9, 2000, 8000), name="accuracy", **changes) == ""

@@ -45,11 +45,16 @@ def tolerance(check: Check) -> float:
     return float(given or DEFAULT_TOLERANCE)
 
 
+def quantile_of(check: Check) -> float:
+    """Return the quantile that a check is about: 0.95 for what 95 percent do not exceed."""
+    return float(check.quantile or 1)
+
+
 def begin(check: Check, status: CheckStatus, readings: Readings) -> CheckStatus:
     """Fix the bound, once, by what the stable revision had counted before the looks; where that is too little, later."""
     targets = [target[0] for target in readings.values() if target]
     stable = [sum(numbers) for numbers in zip(*(one.stable for one in targets), strict=True)]
-    wanted = float(check.quantile or 1)
+    wanted = quantile_of(check)
     if status.quantile is not None or not stable or stable[-1] * (1 - wanted) < KNOWN:
         return status
     bounds = list(targets[0].bounds)
@@ -87,7 +92,7 @@ def at_bound(check: Check, status: CheckStatus, readings: Readings) -> Readings:
     stable = [sum(numbers) for numbers in zip(*(one.stable for one in targets), strict=True)]
     if not stable or not stable[-1]:
         return {}
-    place = _nearest(stable, float(check.quantile or 1))
+    place = _nearest(stable, quantile_of(check))
     if status.quantile is not None and tuple(status.quantile.bounds) == targets[0].bounds:
         place = status.quantile.bounds.index(status.quantile.bound)
     return {target: tuple(one.slower(place) for one in found) for target, found in readings.items()}
@@ -96,9 +101,7 @@ def at_bound(check: Check, status: CheckStatus, readings: Readings) -> Readings:
 def added(check: Check, status: CheckStatus, look: Histogram, trial: Trial) -> tuple[QuantileState, Seen]:
     """Return the state with one more look, in which both revisions had events, and what is beyond the bound."""
     bounds = list(look.bounds[:-1])
-    state = status.quantile or QuantileState(
-        bounds=bounds, bound=buckets.nearest_bound(look, float(check.quantile or 1))
-    )
+    state = status.quantile or QuantileState(bounds=bounds, bound=buckets.nearest_bound(look, quantile_of(check)))
     old, slower = _latencies(state), 1 + tolerance(check)
     new = latency.update(old, look)
     ranks = wilcoxon.update(level(trial), _ranks(state), buckets.slowed(look, slower), status.dispersion or 1.0)
@@ -129,11 +132,11 @@ def level(trial: Trial) -> float:
 def told(check: Check, status: CheckStatus) -> dict[str, str]:
     """Return what the histograms of this weight step say of the quantile, as a person reads it."""
     state = status.quantile
-    found = None if state is None else latency.estimates(_latencies(state), float(check.quantile or 1))
+    found = None if state is None else latency.estimates(_latencies(state), quantile_of(check))
     if state is None or found is None:
         return {"estimate_candidate": "", "estimate_stable": "", "effect": "", "interval": ""}
     candidate, stable = found
-    within = latency.intervals(_latencies(state), float(check.quantile or 1), LEVEL)
+    within = latency.intervals(_latencies(state), quantile_of(check), LEVEL)
     low, high = _ratio_interval(check, state, LEVEL)
     return {
         "estimate_candidate": f"{candidate:.3g} ({span(*within[0])})",
@@ -169,7 +172,7 @@ def _share(check: Check, state: QuantileState, trial: Trial) -> float:
 
 
 def _ratio_interval(check: Check, state: QuantileState, alpha: float) -> Interval:
-    return latency.ratio_interval(_latencies(state), float(check.quantile or 1), alpha)
+    return latency.ratio_interval(_latencies(state), quantile_of(check), alpha)
 
 
 def _latencies(state: QuantileState) -> Latencies:

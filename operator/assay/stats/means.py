@@ -47,7 +47,7 @@ class Rule:
     """How far beyond `null` the ratio is expected; there the bet is best. No promise depends on it."""
     level: float
     """Bound on the chance of ever refuting the null while it holds, approximately: alpha or beta."""
-    gauge: bool = False
+    gauge: bool
     """Each look is one value: how far it may err is only known from how looks differ."""
 
     def __post_init__(self) -> None:
@@ -130,7 +130,7 @@ def update(rule: Rule, evidence: Evidence, look: Look) -> Evidence:
     sums = _added(evidence.sums, look)
     if (evidence.refuted and not rule.gauge) or lacking(rule, sums):
         return replace(evidence, sums=sums)
-    evidence = Evidence(sums, evidence.pace or _pace(rule, sums), refuted=False)
+    evidence = replace(evidence, sums=sums, pace=evidence.pace or _pace(rule, sums))
     return replace(evidence, refuted=_log_score(rule, evidence) >= -math.log(rule.level))
 
 
@@ -286,7 +286,7 @@ def _standing(sums: Sums, at: float) -> tuple[float, float]:
     if between > 0:
         # The normal deviate that is as rare as this one is by Student's law.
         rarity = float(stdtr(equal - 1, -abs(gap) / math.sqrt(between)))
-        found.append((math.copysign(-float(ndtri(max(rarity, math.ulp(0.0)))), gap), between))
+        found.append((math.copysign(float(ndtri(max(rarity, math.ulp(0.0)))), gap), between))
     return min(found, key=lambda one: abs(one[0]), default=(0.0, 0.0))
 
 
