@@ -9,6 +9,7 @@ from typing import Any
 
 from assay.api.checks import Check
 from assay.api.modeldeployment import CheckStatus, CounterState
+from assay.core import past_looks
 from assay.core.evidence import Counted, Reading, Readings, chosen, to_state
 from assay.core.hypotheses import Trial, rules_of_values
 from assay.core.kinds import GAUGE, Numbers
@@ -73,6 +74,8 @@ def added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> 
         "step_requests": status.step_requests + look.candidate.count,
         "last_look_time": moment(trial.now),
     }
+    if look.candidate.count and look.stable.count:
+        update["value_looks"] = past_looks.with_one(status.value_looks, counted, trial.now)
     if check.ratio is not None:
         grown = (*counted.candidate[1:3], *counted.stable[1:3])
         update["pooled"] = [a + b for a, b in zip(status.pooled or [0.0] * 4, grown, strict=True)]
