@@ -9,7 +9,7 @@ from typing import Any
 
 from assay.api.checks import Check
 from assay.api.modeldeployment import CheckStatus, CounterState
-from assay.core import past_looks
+from assay.core import outlook, past_looks
 from assay.core.evidence import Counted, Reading, Readings, chosen, to_state
 from assay.core.hypotheses import Trial, rules_of_values
 from assay.core.kinds import GAUGE, Numbers
@@ -121,7 +121,7 @@ def worded(check: Check, status: CheckStatus, trial: Trial) -> CheckStatus:
         }
     )
     lacks = means.lacking(safety, averages(safety, status.safety).sums)
-    parts = [summary(check, status), LACKS[lacks] if lacks else ""]
+    parts = [summary(check, status), LACKS[lacks] if lacks else "", outlook.of_values(status, harm, safety)]
     if check.gauge is not None:
         parts.append("a gauge holds a candidate, and never rolls it back")
     return status.model_copy(update={"reason": sentence("; ".join(part for part in parts if part))})
