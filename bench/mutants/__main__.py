@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -55,7 +55,9 @@ class QuickestFirst:
 
     def __init__(self, kept: Path) -> None:
         self.kept, self.known = kept, kept.exists()
-        self.took = Counter[str](json.loads(kept.read_text(encoding="utf-8")) if self.known else {})
+        self.took: dict[str, float] = defaultdict(float)
+        if self.known:
+            self.took |= json.loads(kept.read_text(encoding="utf-8"))
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Sort; what is not known comes first."""

@@ -25,6 +25,7 @@ from assay.api.modeldeployment import (
     RanksState,
     WalkState,
 )
+from assay.core import past_looks
 from assay.core.checks import safety_share
 from assay.core.split import LARGEST_GENERATION
 from assay.core.times import moment, parsed
@@ -92,6 +93,7 @@ def is_sound(check: CheckStatus, analysis: Analysis, now: datetime) -> bool:
         and _are_totals(check.totals)
         and _is_hour(check.before)
         and all(len(one) == LOOK and max(one) <= MOST for one in check.looks)
+        and all(map(_is_value_look, check.value_looks))
         and _are_odds(check.odds)
         and len(check.pooled) in (0, 2, SUMS)
         and all(abs(one) <= HUGEST for one in check.pooled)
@@ -174,6 +176,12 @@ def _is_law(ranks: RanksState) -> bool:
     """Return whether a bound was crossed, or else the density holds all other chance."""
     density = Density(ranks.lowest, ranks.highest, tuple(ranks.density))
     return len(ranks.density) == NODES and abs(mass(density) + ranks.spent - 1) <= FORGOTTEN
+
+
+def _is_value_look(look: Sequence[float]) -> bool:
+    """Return whether a look at values can have left this: numbers that can be calculated with, and values of both sides."""
+    numbers = len(look) in past_looks.WIDTHS and all(abs(one) <= HUGEST for one in look)
+    return numbers and look[0] >= 0 and all(1 <= count <= MOST for count in past_looks.counts(look))
 
 
 def _are_totals(totals: Sequence[int]) -> bool:
