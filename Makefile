@@ -54,8 +54,8 @@ bench: setup ## Measure: latency, reactions, a fleet's cost; writes docs/explana
 bench-decisions: $(VENV)/ready ## Measure decision rules; writes into docs/explanation/decisions.md (REPLICATIONS=4000)
 	PYTHONPATH=tests $(BIN)/python -m bench.decisions $(if $(REPLICATIONS),--replications $(REPLICATIONS))
 
-mutants: $(VENV)/ready ## Change what decides by a little, and fail where no test notices (MUTANTS=200 for a sample)
-	OPENBLAS_NUM_THREADS=1 nice -n 15 $(BIN)/python -m bench.mutants $(if $(MUTANTS),--mutants $(MUTANTS))
+mutants: $(VENV)/ready ## Change what decides by a little, and fail where no test notices (MUTANTS=200 for a sample, ONLY=stats/means.py for a file)
+	OPENBLAS_NUM_THREADS=1 nice -n 15 $(BIN)/python -m bench.mutants $(if $(MUTANTS),--mutants $(MUTANTS)) $(foreach file,$(ONLY),--only $(file))
 
 clean: ## Remove what was built here and end the sandboxes
 	-[ ! -x $(BIN)/assay ] || for name in default demo test bench; do $(BIN)/assay sandbox down --name $$name; done

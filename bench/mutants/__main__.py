@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -55,17 +54,15 @@ class QuickestFirst:
 
     def __init__(self, kept: Path) -> None:
         self.kept, self.known = kept, kept.exists()
-        self.took: dict[str, float] = defaultdict(float)
-        if self.known:
-            self.took |= json.loads(kept.read_text(encoding="utf-8"))
+        self.took: dict[str, float] = json.loads(kept.read_text(encoding="utf-8")) if self.known else {}
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Sort; what is not known comes first."""
-        items.sort(key=lambda item: self.took[item.nodeid])
+        items.sort(key=lambda item: self.took.get(item.nodeid, 0.0))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add up setup, call and teardown."""
-        self.took[report.nodeid] += report.duration
+        self.took[report.nodeid] = self.took.get(report.nodeid, 0.0) + report.duration
 
     def pytest_sessionfinish(self) -> None:
         """Keep what the first run has shown."""

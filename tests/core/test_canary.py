@@ -11,6 +11,8 @@ from assay.core import canary
 from assay.core.decision import Seen
 from assay.core.world import World
 from core.simulation import START, a_spec
+from core.test_trial import BEGUN
+from core.test_trial import a_world as a_trial
 
 ERRORS = {"name": "errors", "preset": "error-ratio"}
 ACCURACY = {"name": "accuracy", "preset": "accuracy", "labelDelaySeconds": 60}
@@ -217,3 +219,29 @@ def test_beside_negligible_the_lesser_evidence_of_harm_counts() -> None:
 
     assert canary.ungated(spec, [a_status(**states)]) == ""
     assert canary.ungated(spec, [a_status(**{**states, "harmBeyond": {"score": 60.0, "logs": [0.0] * 4}})]) != ""
+
+
+def test_a_candidate_that_gets_another_share_than_its_weight_waits_unless_users_stay_with_a_revision() -> None:
+    def waits(ours: int, **changes: Any) -> str:
+        looks = [[int(BEGUN.timestamp()) + 9, ours, 0, 1000 - ours, 0]]
+        world = a_trial(
+            checks=(a_status(verdict=Verdict.PASS, looks=looks),), candidate={"step": 2}, weight=50, **changes
+        )
+        assert canary.misdirected(world, ModelDeploymentStatus()) == ""
+        return canary.obstacle(world, world.status)
+
+    assert waits(500) == ""
+    assert waits(800) == (
+        "every required check passed, but the candidate answers 80.0% of what was counted at this step,"
+        " and its weight is 50%; promotion waits until it does, or for spec.intent.promote"
+    )
+    assert waits(800, traffic__router={}, traffic__stickyHeader="x-user-id") == ""
+
+
+def test_a_candidate_that_passed_waits_for_the_least_that_is_asked_for() -> None:
+    spec = spec_of()
+
+    assert canary.unpassed(spec, [a_status(verdict=Verdict.PASS)]) == ""
+    assert canary.unpassed(spec, [a_status(verdict=Verdict.PASS, measuredLooks=2)]) == (
+        "every required check passed, but check errors has counted in 2 of the 3 looks in a row that promotion asks for"
+    )

@@ -155,8 +155,24 @@ def test_of_no_series_no_histogram_is_missing() -> None:
     assert measures.histogram([]) == Events(((),), histogram_of(()), ())
 
 
-def test_the_smallest_bound_above_zero_will_do() -> None:
-    assert not isinstance(measures.histogram(buckets("0.5", "+Inf")), Missing)
+def test_one_bound_above_zero_will_do() -> None:
+    found = measures.histogram(buckets("0.5", "+Inf"))
+    assert not isinstance(found, Missing)
+    assert found.bounds == (0.5,)
+
+
+def test_a_bucket_whose_bound_is_no_number_is_one_too_many() -> None:
+    assert measures.histogram(buckets("1", "x", "+Inf")) == Missing("pod p has 3 buckets, others have 2")
+
+
+def test_of_a_latency_s_quantile_all_buckets_of_the_router_are_asked_for_which_counts_milliseconds() -> None:
+    check = Check.model_validate({"name": "slow", "preset": "latency", "quantile": "0.95"})
+    (query,) = measures.queries([check])
+    found = measures.events(check, {query: tuple(buckets("100", "250", "+Inf"))})
+
+    assert query == Query("envoy_cluster_upstream_rq_time_bucket", (("assay_via", "split"),))
+    assert not isinstance(found, Missing)
+    assert (found.bounds, found.kinds.coarsens) == ((0.1, 0.25), False)
 
 
 def test_a_pod_with_other_buckets_than_all_others_is_told() -> None:

@@ -99,3 +99,13 @@ def test_the_user_says_which_share_is_enough() -> None:
     assert coverage.lacking(a_check(minCoverage="0.6"), a_status(59, 41, 60, 40), ARMS)[0].endswith(
         "minCoverage is 0.6"
     )
+
+
+def test_of_classes_whose_labels_are_thinned_the_share_of_the_one_with_the_fewest_is_enough() -> None:
+    thinned = a_check(classCoverage={"fraud": "0.3", "fine": "0.9"})
+
+    assert coverage.lacking(thinned, a_status(30, 70, 50, 50), ARMS) == ("", False)
+    assert coverage.lacking(thinned, a_status(29, 71, 50, 50), ARMS) == (
+        "0.29 of 100 predictions of the candidate bbbbbbbb had a label after 60 s, and the least of classCoverage is 0.3",
+        True,
+    )

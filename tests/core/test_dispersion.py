@@ -171,9 +171,13 @@ def an_hour(*pods: list[tuple[float, int, int]]) -> Readings:
     }
 
 
-def uneven(bad: int) -> Readings:
+def uneven_pods(bad: int) -> list[list[tuple[float, int, int]]]:
     """Two pods, each half minute 100 requests on either, and all bad ones on the same."""
-    return an_hour(*([(30.0 * k, each * k, 100 * k) for k in range(61)] for each in (bad, 0)))
+    return [[(30.0 * k, each * k, 100 * k) for k in range(61)] for each in (bad, 0)]
+
+
+def uneven(bad: int) -> Readings:
+    return an_hour(*uneven_pods(bad))
 
 
 def test_a_stratum_is_what_each_pod_counted_between_the_same_two_scrapes() -> None:
@@ -215,6 +219,44 @@ def test_a_factor_of_just_twenty_is_taken(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(dispersion, "dispersion", lambda _: 20.0)
 
     assert dispersion.with_dispersion(ERRORS, a_status(), lambda: uneven(4), a_trial())[0].dispersion == 25.0
+
+
+ACCURACY = Check(name="errors", preset=CheckPreset.ACCURACY, label_delay_seconds=60)
+
+
+def half_minutes(*counted: tuple[int, int]) -> list[tuple[float, int, int]]:
+    """The scrapes of a pod that counted so many (bad, all) between each and the next."""
+    scrapes = [(0.0, 0, 0)]
+    for bad, total in counted:
+        at, bad_before, before = scrapes[-1]
+        scrapes.append((at + 30, bad_before + bad, before + total))
+    return scrapes
+
+
+def measured(check: Check, *pods: list[tuple[float, int, int]]) -> float:
+    status, why = dispersion.with_dispersion(check, a_status(), lambda: an_hour(*pods), a_trial())
+    assert why == ""
+    return status.dispersion
+
+
+def test_a_model_server_without_a_peer_is_compared_with_itself_half_a_minute_before() -> None:
+    """8 and 0 of 100, where 4 and 4 are expected with a variance of 8 * 192 / (4 * 199) (Fisher 1935), twenty times."""
+    alone = half_minutes(*[(8, 100), (0, 0), (0, 100)] * 20)
+
+    assert measured(ACCURACY, alone) == pytest.approx(1.25 * 4**2 / (8 * 192 / (4 * 199)))
+    assert measured(ACCURACY, half_minutes(*[(8, 100), (0, 100)] * 19)) == 1.5, "too few to tell"
+    assert measured(ERRORS, alone) == 1.5, "a router counts both revisions at once"
+
+
+def test_where_there_was_a_peer_a_model_server_is_not_compared_with_itself() -> None:
+    alone = half_minutes(*[(8, 100), (0, 100)] * 20)
+
+    assert measured(ACCURACY, alone, half_minutes((0, 5))) == 1.5
+    assert measured(ACCURACY, *uneven_pods(4)) == pytest.approx(1.25 * 4 * 199 / 196)
+
+
+def test_a_model_server_that_differs_from_itself_is_never_hopeless() -> None:
+    assert measured(ACCURACY, half_minutes(*[(60, 100), (0, 100)] * 20)) == 25.0
 
 
 def test_what_the_user_gives_needs_no_hour_before_and_without_either_nothing_is_fixed() -> None:

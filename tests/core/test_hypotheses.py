@@ -7,11 +7,12 @@ import pytest
 
 from assay.api.base import Verdict
 from assay.api.checks import Check
-from assay.api.modeldeployment import Analysis, CheckStatus, DecisionRule
+from assay.api.modeldeployment import Analysis, CheckStatus, DecisionRule, ModelDeployment
 from assay.core.decision import Missing
-from assay.core.hypotheses import TOP_RATE, Rules, Trial, odds_of, rules_of, with_odds
 from assay.core.scrapes import Arms, Reading, Readings
-from assay.stats import proportion, spending
+from assay.core.hypotheses import TOP_RATE, Rules, Trial, odds_of, rank_tests, rules_of, with_odds
+from assay.stats import means, proportion, spending
+from core.simulation import a_spec
 
 AWAY = Missing("Prometheus is away")
 
@@ -48,7 +49,7 @@ def test_one_required_check_has_the_whole_level_and_the_false_promotion_is_never
 
     def levels(analysis: Analysis) -> tuple[float, float]:
         trial = Trial(Arms("a", "b"), analysis, datetime(2026, 1, 1, tzinfo=UTC), None)
-        assert (trial.waiting, trial.lag) == ("", 0.0)
+        assert (trial.waiting, trial.lag, trial.tests) == ("", 0.0, 1)
         return trial.alpha, trial.beta
 
     assert levels(an_analysis()) == levels(an_analysis(watched)) == (0.01, 0.05)
@@ -120,3 +121,37 @@ def test_the_rules_of_every_kind_of_check() -> None:
     assert rules_of(a_check(), [1.1, 1.5], by_bounds) == Rules(
         spending.harm(0.02, 1.1), None, spending.safety(0.1, 1.5), None
     )
+
+
+def test_the_tolerance_of_a_quantile_is_time_so_that_its_odds_are_even_and_the_slow_share_has_half_the_level() -> None:
+    check = a_check(preset="latency", quantile="0.95", tolerance={"relative": "0.3"}, margin={"relative": "1"})
+    analysis = an_analysis(falseRollback="0.02")
+
+    assert odds_of(check, None) == (1.0, 2.0)
+    assert odds_of(a_check(preset="latency", quantile="0.95"), None) == (1.0, 1.5)
+    assert rules_of(check, [1.0, 2.0], analysis) == Rules(
+        proportion.harm(0.01, 1.0), None, proportion.safety(0.05, 2.0), None
+    )
+
+
+@pytest.mark.parametrize("better", ["Lower", "Higher"])
+def test_the_rules_of_values_are_about_the_fractions_that_are_written(better: str) -> None:
+    named = {part: {"metric": part} for part in ("count", "sum", "sumOfSquares")}
+    mean = Check.model_validate({"name": "own", "mean": named, "better": better})
+    gauge = Check.model_validate({"name": "own", "gauge": {"metric": "auc"}, "better": better})
+    analysis, sense = an_analysis(falseRollback="0.02", falsePromotion="0.1"), better.lower()
+
+    for check, of_gauge in ((mean, False), (gauge, True)):
+        assert rules_of(check, [1.1, 1.3], analysis) == Rules(
+            means.harm(0.02, 0.1, "higher" if sense == "higher" else "lower", gauge=of_gauge),
+            None,
+            means.safety(0.1, 0.3, "higher" if sense == "higher" else "lower", gauge=of_gauge),
+            None,
+        )
+
+
+def test_a_test_that_cannot_follow_the_weights_is_one_in_each_step() -> None:
+    steps = [{"weight": 5}, {"pause": {"seconds": 1}}, {"weight": 50}]
+    written = a_spec(strategy__canary__steps=steps)
+
+    assert rank_tests(ModelDeployment.model_validate({"metadata": {"name": "flights"}, "spec": written}).spec) == 3

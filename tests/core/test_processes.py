@@ -3,8 +3,8 @@
 import pytest
 
 from assay.api.modeldeployment import ProcessState
-from assay.core.processes import NEARLY, Rule, reached, stepped
-from assay.stats import proportion, spending
+from assay.core.processes import NEARLY, Rule, averaged, averages, reached, stepped
+from assay.stats import means, moments, proportion, spending
 from assay.stats.proportion import Look
 
 BOOSTED, BOUNDS = proportion.harm(0.05, 1.0), spending.harm(0.05, 1.0)
@@ -52,3 +52,29 @@ def test_what_is_rarer_than_the_level_but_reaches_no_bound_is_told_as_not_reache
     assert not reached(BOUNDS, state)
     assert state.score == NEARLY * 20 == pytest.approx(19.8)
     assert 1 < often.score < 4
+
+
+@pytest.mark.parametrize(("times", "refuted"), [(1.15, False), (3.0, True)])
+def test_sums_of_values_go_on_from_status(times: float, refuted: bool) -> None:  # noqa: FBT001
+    rule, state, evidence = means.harm(0.05, 0.1), ProcessState(), means.start()
+    for look in range(12):
+        candidate = moments.Arm(30, times * (1 + 0.02 * (look % 3)), 0.5)
+        seen = moments.Look(candidate, moments.Arm(270, 1 + 0.01 * (look % 5), 0.5))
+        state = ProcessState.model_validate(averaged(rule, state, seen).to_manifest())
+        evidence = means.update(rule, evidence, seen)
+
+        assert averages(rule, state) == evidence
+        assert state.score == means.score(rule, evidence)
+    assert reached(rule, state) is means.reached(evidence) is refuted
+
+
+def test_of_values_that_one_side_lacks_nothing_is_remembered() -> None:
+    nothing = moments.Look(moments.Arm(0, 0.0, 0.0), moments.Arm(9, 1.0, 1.0))
+
+    assert averaged(means.harm(0.05, 0.1), ProcessState(), nothing) == ProcessState()
+    assert averages(means.harm(0.05, 0.1), ProcessState()) == means.start()
+
+
+def test_a_rule_about_means_is_not_stepped_by_events() -> None:
+    with pytest.raises(TypeError, match="stepped by values"):
+        stepped(means.harm(0.05, 0.1), ProcessState(), LOOKS[0])

@@ -8,10 +8,11 @@ from numpy.random import Generator
 
 from assay.core import evidence, measures, scrapes
 from assay.core.decision import Missing, Series
-from assay.core.kinds import histogram_of
+from assay.core.kinds import MEAN, histogram_of
 from assay.core.names import METRIC_REVISION
 from assay.core.replay import Judged, replay
 from assay.core.scrapes import Arms, Events, Readings
+from assay.stats.moments import LARGEST
 from core.test_replay import spec_of
 
 ARMS = Arms("stable", "candidate")
@@ -34,7 +35,7 @@ def recorded(candidate: tuple[float, ...], seed: int) -> tuple[Events, Events]:
     dice = np.random.default_rng(seed)
     times = [15.0 * look for look in range(80)]
     whole = tuple(
-        told(dice, role, f"{role}-{pod}", law, [time + pod / 8 for time in times])
+        told(dice, role, f"pod-{pod}", law, [time + pod / 8 for time in times])
         for role, law in (("stable", HEALTHY), ("candidate", candidate))
         for pod in range(3)
     )
@@ -100,3 +101,61 @@ def test_what_is_not_scraped_as_a_native_histogram_is_told(more: tuple[Series, .
         "it is no native histogram: see whether Prometheus scrapes it as one, or leave out `native`"
     )
     assert measures.native_histogram(()) == Events(((),), histogram_of((), native=True))
+
+
+def mean(
+    *scrapes_of: tuple[float, tuple[float, float, float] | None, tuple[float, float, float]],
+) -> Readings | Missing:
+    """Two series of one pod's count, sum and squares at each scrape; the first may be missing."""
+    kinds: list[tuple[Series, ...]] = []
+    labels = {METRIC_REVISION: "candidate", "pod": "p"}
+    for kind in range(3):
+        first = tuple((at, one[kind]) for at, one, _ in scrapes_of if one is not None)
+        second = tuple((at, one[kind]) for at, _, one in scrapes_of)
+        kinds.append((Series({**labels, "country": "a"}, first), Series({**labels, "country": "b"}, second)))
+    return scrapes.read(Events(tuple(kinds), MEAN), ARMS)
+
+
+def test_a_sum_began_anew_where_the_count_beside_it_did() -> None:
+    """The first series ends with ten values, and comes back with three: its sum of 7 is of these three, though it was 5."""
+    ended = mean((10, (10, 5, 5), (4, 4, 4)), (20, None, (5, 5, 5)), (30, (3, 7, 49), (6, 6, 6)))
+    assert not isinstance(ended, Missing)
+
+    assert evidence.count((), ended, 0.0).candidate == (3 + 2, 7 + 2, 49 + 2)
+
+
+def test_a_sum_that_fell_beside_a_count_that_grew_has_not_begun_anew() -> None:
+    fell = mean((10, (10, 5, 25), (4, 4, 4)), (20, (11, -4, 106), (5, 5, 5)))
+    assert not isinstance(fell, Missing)
+
+    assert evidence.count((), fell, 0.0).candidate == (1 + 1, -9 + 1, 81 + 1)
+
+
+def a_series(value: float, role: str = "stable") -> Series:
+    return Series({METRIC_REVISION: role, "pod": "p"}, ((10.0, value),))
+
+
+def test_so_much_can_be_counted_exactly_and_no_more() -> None:
+    most = 2.0**53 - 1
+    assert not isinstance(scrapes.read(Events.proportion((), (a_series(most),)), ARMS), Missing)
+    for value in (most + 1, -1.0):
+        assert scrapes.read(Events.proportion((), (a_series(value),)), ARMS) == Missing(
+            "pod p counts less than nothing, or more than can be counted exactly"
+        )
+
+
+def test_with_so_large_a_sum_anybody_can_calculate_and_with_no_larger() -> None:
+    def read(total: float) -> Readings | Missing:
+        return scrapes.read(Events(((a_series(1),), (a_series(total),), (a_series(1),)), MEAN), ARMS)
+
+    assert not isinstance(read(-LARGEST), Missing)
+    assert read(-2 * LARGEST) == Missing(
+        f"pod p tells of a sum of values beyond {LARGEST:g}, with which nobody can calculate"
+    )
+
+
+@pytest.mark.parametrize("bad", [0.0, 1.0])
+def test_bad_events_without_all_events_are_told_though_there_were_none(bad: float) -> None:
+    found = scrapes.read(Events.proportion((a_series(bad),), ()), ARMS)
+
+    assert found == Missing("pod p exports bad events apart from all events; both must come from the same scrape")

@@ -218,6 +218,15 @@ def test_a_promotion_names_the_check_that_passed_last_with_the_least_evidence() 
     assert plan.again_in == 0.0
 
 
+def test_an_event_s_sentence_is_as_long_as_the_api_server_takes_and_no_longer() -> None:
+    long = a_check(Verdict.PASS).model_copy(update={"reason": "Told. " * 300})
+
+    (note,) = trial.analysing(a_world(checks=(long,), candidate=LAST, weight=50)).notes
+
+    assert note.reason == "Promoting"
+    assert len(note.message) == 1024
+
+
 def test_without_a_ready_pod_the_candidates_share_goes_back_to_whoever_is_ready_and_the_step_begins_anew() -> None:
     _, _, stable, revision = serving()
     passed = (a_check(Verdict.PASS),)

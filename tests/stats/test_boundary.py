@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from assay.stats.boundary import MINIMUM, REACH, Density, beyond, bound, nothing, onward
+from assay.stats.boundary import MINIMUM, REACH, Density, beyond, bound, mass, nothing, onward
 
 
 def two_sided(spent: Callable[[float], float], looks: int) -> list[float]:
@@ -72,6 +72,15 @@ def test_unequal_increments_are_crossed_as_often_as_dice_say() -> None:
         density = onward(density, float(variance), -REACH * math.sqrt(variances[: k + 1].sum()), float(edges[k]))
     steps = np.random.default_rng(1).normal(size=(200_000, 5)) * np.sqrt(variances)
     assert crossed == pytest.approx(np.any(np.cumsum(steps, axis=1) >= edges, axis=1).mean(), abs=0.003)
+
+
+def test_what_has_crossed_no_bound_is_all_but_what_the_bounds_were_made_for() -> None:
+    density, spent = nothing(), 0.0
+    assert mass(density) == 1
+    for look, chance in enumerate((0.01, 0.02, 0.005), 1):
+        edge, spent = bound(density, 1.0, chance), spent + chance
+        density = onward(density, 1.0, -REACH * math.sqrt(look), edge)
+        assert mass(density) == pytest.approx(1 - spent, abs=1e-6)
 
 
 def test_the_first_increment_is_normal() -> None:

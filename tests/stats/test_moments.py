@@ -31,7 +31,7 @@ def test_mean_and_variance_are_those_of_the_values() -> None:
     for values in (SALES, VISITS, np.array([1.0, 3.0])):
         found = arm(values.size, float(values.sum()), float(values @ values))
         assert found.count == values.size
-        assert [found.mean, found.variance] == pytest.approx([np.mean(values), np.var(values, ddof=1)])
+        assert (found.mean, found.variance) == pytest.approx((np.mean(values), np.var(values, ddof=1)))
 
 
 def test_of_one_value_or_none_there_is_no_variance_and_rounding_makes_none() -> None:

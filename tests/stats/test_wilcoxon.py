@@ -165,7 +165,7 @@ def test_small_looks_wait_until_they_matter_together() -> None:
 
 
 def test_moments_of_nothing_are_nothing() -> None:
-    for candidate, stable in (([0, 0], [3, 4]), ([3, 4], [0, 0]), ([0, 2], [0, 1]), ([0, 0], [0, 0])):
+    for candidate, stable in (([0, 0], [3, 4]), ([3, 4], [0, 0]), ([0, 2], [0, 1]), ([0, 0], [0, 0]), ([1, 0], [0, 0])):
         assert moments(np.array(candidate, dtype=float), np.array(stable, dtype=float)) == (0.0, 0.0, 0.0)
     assert moments(np.array([1.0, 0]), np.array([0.0, 1]))[:2] == pytest.approx((-1 / 6, 1 / 36))
 
@@ -180,6 +180,18 @@ def test_a_second_look_spends_what_two_of_seven_parts_of_the_information_may() -
     z, edge = standing(state)
     assert z == pytest.approx(state.excess / math.sqrt(state.information))
     assert edge == pytest.approx(state.density.highest / math.sqrt(state.information))
+
+
+def test_of_requests_that_come_four_at_a_time_a_quarter_is_believed() -> None:
+    """Sum, variance and third cumulant of the ranks of independent requests all grow as their number does."""
+    excess, variance, third = moments(*FIRST[0].counts)
+
+    whole, quarter = update(0.05, start(), FIRST[0]), update(0.05, start(), FIRST[0], 4.0)
+
+    assert (whole.excess, whole.information, whole.third) == pytest.approx((excess, variance, third))
+    assert (quarter.excess, quarter.information) == pytest.approx((excess / 4, variance / 4))
+    assert quarter.third == pytest.approx(third / 4)
+    assert standing(quarter)[0] == pytest.approx(standing(whole)[0] / 2)
 
 
 def test_nothing_seen_has_no_edge() -> None:

@@ -9,7 +9,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -95,8 +94,7 @@ def count(known: Sequence[CounterState], readings: Readings, floor: float) -> Co
         if fresh:
             counters.append(to_state(target, fresh[-1]))
             base = state.time if state else fresh[0].time
-            counts = [was.time >= base and one.time > since for was, one in pairwise(mine)]
-            alike[mine[0].columns, len(mine)].append((mine, counts))
+            alike[mine[0].columns, len(mine)].append((mine, [one.time >= base for one in mine[:-1]]))
             if state is not None and not (old and old[-1].time >= base):
                 sums += _by_sums(state, fresh[0])
         elif state is not None:
@@ -142,7 +140,7 @@ def _grown(targets: Sequence[Sequence[Reading]], counts: Bools) -> Floats:
 
     Args:
         targets: The readings of each, as many as of any other.
-        counts: For each of them and each reading but the first, whether what was counted since the one before counts.
+        counts: For each of them and each reading but the last, whether what the next one counted since then counts.
     """
     columns, kinds = targets[0][0].columns, targets[0][0].kinds
     rows = np.array([[reading.row for reading in readings] for readings in targets]).transpose(1, 0, 2)
@@ -159,8 +157,7 @@ def _grown(targets: Sequence[Sequence[Reading]], counts: Bools) -> Floats:
 
 def _difference(last: Floats, row: Floats, columns: Columns) -> Floats:
     """Return by how much series grew; one that is new, or came back lower than it had gone, began at 0."""
-    began = np.pad(row < last, ((0, 0), (0, 1)))[:, columns.beside]  # what no count stands beside has not begun
-    found: Floats = row - np.where(began, 0, np.nan_to_num(last))
+    found: Floats = row - np.where((row < last)[:, columns.beside], 0, np.nan_to_num(last))
     return found
 
 

@@ -102,7 +102,8 @@ def _odds(threshold: Threshold, rate: float | None) -> float | None:
 
 def _stable_rate(readings: Readings) -> float | None:
     """Return the stable revision's rate over all that its pods have counted; half an event is added, so it is never 0."""
-    latest = [pod[-1].kinds.pair(pod[-1].stable) for pod in readings.values() if pod]
+    newest = (pod[-1] for pod in readings.values() if pod)
+    latest = [one.kinds.pair(one.stable) for one in newest]
     bad, total = sum(one[0] for one in latest), sum(one[1] for one in latest)
     return min((bad + 0.5) / (total + 1), TOP_RATE) if total else None
 

@@ -28,7 +28,6 @@ MOST_COUNTED = 2**53 - 1  # events
 
 Target: TypeAlias = tuple[str, str]
 """(pod, digest of the labels `instance` and `job`): series of one target are scraped at the same instant."""
-NONE = -1  # of columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +167,7 @@ def _columns(tracks: Sequence[tuple[int, int, Series]], kinds: Kinds) -> Columns
     place = tuple(place for place, _, _ in tracks)
     own = {(place, number): column for column, (place, number, _) in enumerate(tracks)}
     beside = tuple(
-        own.get((place - place % kinds.width + kinds.events[0], number), NONE)
+        own.get((place - place % kinds.width + kinds.events[0], number), column)
         if place % kinds.width in kinds.falling
         else column
         for column, (place, number, _) in enumerate(tracks)
@@ -199,11 +198,11 @@ def _rows(series: Sequence[Series]) -> tuple[Floats, Floats]:
 
 
 def summed(rows: Floats, columns: Columns, kinds: Kinds) -> Floats:
-    """Return the `Numbers` of rows of values, whose last axis is that of the columns."""
+    """Return the `Numbers` of each row of values."""
     place = np.array(columns.place)
-    sums = np.zeros((*rows.shape[:-1], 2 * kinds.width))
-    begin = np.flatnonzero(np.diff(place, prepend=NONE))  # columns of one place stand together
-    sums[..., place[begin]] = np.add.reduceat(np.nan_to_num(rows), begin, axis=-1)
+    sums = np.zeros((len(rows), 2 * kinds.width))
+    begin = np.flatnonzero(np.diff(place, prepend=-1))  # columns of one place stand together
+    sums[:, place[begin]] = np.add.reduceat(np.nan_to_num(rows), begin, axis=1)
     return sums
 
 

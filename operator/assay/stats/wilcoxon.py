@@ -138,7 +138,7 @@ def moments(candidate: Floats, stable: Floats) -> tuple[float, float, float]:
     pooled = candidate + stable
     few, all_ = float(candidate.sum()), float(pooled.sum())
     many = all_ - few
-    if few == 0 or many == 0 or pooled.max() == all_:
+    if few == 0 or many == 0:
         return 0.0, 0.0, 0.0
     scores = (np.cumsum(pooled) - pooled / 2 + 0.5) / (all_ + 1) - 0.5  # on average 0
     variance = few * many / (all_ * (all_ - 1)) * float(pooled @ scores**2)
