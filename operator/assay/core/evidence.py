@@ -156,7 +156,10 @@ def _grown(targets: Sequence[Sequence[Reading]], counts: Bools) -> Floats:
 
 
 def _difference(last: Floats, row: Floats, columns: Columns) -> Floats:
-    """Return by how much series grew; one that is new, or came back lower than it had gone, began at 0."""
+    """Return by how much series grew; one that is new, or came back lower than it had gone, began at 0.
+
+    Whether a sum of values began at 0, the count beside it tells: a sum may fall, or may have grown higher since.
+    """
     found: Floats = row - np.where((row < last)[:, columns.beside], 0, np.nan_to_num(last))
     return found
 

@@ -60,7 +60,7 @@ class Columns(NamedTuple):
     place: tuple[int, ...] = ()
     """Its index into `Numbers`; those of one place stand together."""
     beside: tuple[int, ...] = ()
-    """The column of the count that began when it began: its own, but for a sum of values that may fall."""
+    """The column of the count that began when it began: its own, but for a sum of values."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,13 +162,13 @@ def _digest(*labels: str) -> str:
 
 
 def _columns(tracks: Sequence[tuple[int, int, Series]], kinds: Kinds) -> Columns:
-    if not kinds.falling:
+    if not kinds.sums:
         return _own(tuple((place, len(one.bounds)) for place, _, one in tracks))
     place = tuple(place for place, _, _ in tracks)
     own = {(place, number): column for column, (place, number, _) in enumerate(tracks)}
     beside = tuple(
         own.get((place - place % kinds.width + kinds.events[0], number), column)
-        if place % kinds.width in kinds.falling
+        if place % kinds.width in kinds.sums
         else column
         for column, (place, number, _) in enumerate(tracks)
     )
