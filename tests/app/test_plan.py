@@ -111,8 +111,8 @@ def test_a_plan_of_values_alone_needs_no_baseline_and_is_shown_in_values(
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--variation", "0"], "--variation 0: '0' must be a finite number above 0, such as 1.3."),
-        (["--variation", "inf"], "must be a finite number above 0, such as 1.3."),
+        (["--variation", "0"], "--variation 0: '0' must be a number from 0.000001 to 1000000, such as 1.3."),
+        (["--variation", "inf"], "must be a number from 0.000001 to 1000000, such as 1.3."),
         (["--variation", "errors=1"], "--variation errors=1: the spec has no check 'errors', but revenue."),
         (["--variation", "drift=1"], "the spec has no check 'drift', but revenue."),
         (["--baseline", "revenue=0.1"], "--baseline revenue=0.1: the spec has no check 'revenue', but errors."),
@@ -126,6 +126,14 @@ def test_a_number_that_a_check_has_no_use_for_is_refused(tmp_path: Path, argv: l
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
+
+
+@pytest.mark.parametrize("rate", ["1e-300", "1e300"])
+@pytest.mark.parametrize("variation", ["1e-6", "1e6"])
+def test_any_traffic_and_any_variation_can_be_planned(tmp_path: Path, rate: str, variation: str) -> None:
+    result = planned(with_checks(tmp_path, REVENUE), "--rate", rate, "--variation", variation)
+
+    assert result.exit_code == 0, result.output
 
 
 def test_a_rate_of_one_check_is_none_of_the_others(tmp_path: Path) -> None:

@@ -151,6 +151,15 @@ def test_what_is_lacking_and_will_not_come_is_never() -> None:
         assert means_power.looks_left(harm(0.01, 0.1), evidence, evidence.sums) == math.inf
 
 
+def test_values_that_hardly_differ_take_five_looks_and_those_that_differ_without_bounds_never_pass() -> None:
+    rule = safety(0.05, 0.3)
+
+    assert means_power.values(rule, 1.0, 1e-300, 0.1, 30) == pytest.approx(5 * 30, rel=1e-3)
+    assert means_power.values(rule, 1.0, 1e300, 0.1, 30) == math.inf
+    assert means_power.values(rule, 1.0, 1.0, 0.1, 1e300) == pytest.approx(5e12, rel=1e-3)
+    assert 49.9 < means_power.values(rule, 1.0, 0.1, 0.1, 1e-300) < 60
+
+
 def test_what_is_refuted_takes_no_look_more() -> None:
     sums = added(Sums(), Look(Arm(30, 1.0, 1.0), Arm(270, 1.0, 1.0)))
 
