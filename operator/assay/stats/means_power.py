@@ -46,13 +46,14 @@ def looks_left(rule: Rule, evidence: Evidence, seen: Sums, part: float = 1.0) ->
             return wanted
         return wanted - log_score(rule, Evidence(sums, evidence.pace or pace_of(rule, sums), refuted=False))
 
+    if missing(0.0) <= 0:
+        return 0.0
     most = 1.0
     while missing(most) > 0:
         most *= 2
         if most > MOST:
             return math.inf
-    least = most / 2 if most > 1 else 0.0
-    return float(brentq(missing, least, most, xtol=1e-3)) if missing(least) > 0 else least
+    return float(brentq(missing, 0.0, most, xtol=1e-3))
 
 
 def expected(candidate: Arm, stable: Arm) -> Sums:
