@@ -128,6 +128,20 @@ def test_a_number_that_a_check_has_no_use_for_is_refused(tmp_path: Path, argv: l
     assert said in result.stderr
 
 
+def test_the_command_of_the_how_to_plans_values_as_it_stands_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(with_checks(tmp_path, ERRORS, REVENUE)).rename(tmp_path / "shop.yaml")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "how-to" / "plan-a-release.md").read_text()
+    (command,) = re.findall(r"```console\n(assay plan --spec shop.yaml .*)\n```", page)
+
+    result = CliRunner().invoke(main, shlex.split(command)[1:])
+
+    assert result.exit_code == 0, result.output
+    assert "revenue" in result.stdout
+
+
 @pytest.mark.parametrize("rate", ["1e-300", "1e300"])
 @pytest.mark.parametrize("variation", ["1e-6", "1e6"])
 def test_any_traffic_and_any_variation_can_be_planned(tmp_path: Path, rate: str, variation: str) -> None:
