@@ -111,8 +111,8 @@ def test_a_plan_of_values_alone_needs_no_baseline_and_is_shown_in_values(
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--variation", "0"], "--variation 0: '0' must be a finite number above 0, such as 1.3."),
-        (["--variation", "inf"], "must be a finite number above 0, such as 1.3."),
+        (["--variation", "0"], "--variation 0: '0' must be a number from 0.000001 to 1000000, such as 1.3."),
+        (["--variation", "inf"], "must be a number from 0.000001 to 1000000, such as 1.3."),
         (["--variation", "errors=1"], "--variation errors=1: the spec has no check 'errors', but revenue."),
         (["--variation", "drift=1"], "the spec has no check 'drift', but revenue."),
         (["--baseline", "revenue=0.1"], "--baseline revenue=0.1: the spec has no check 'revenue', but errors."),
@@ -126,6 +126,28 @@ def test_a_number_that_a_check_has_no_use_for_is_refused(tmp_path: Path, argv: l
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
+
+
+def test_the_command_of_the_how_to_plans_values_as_it_stands_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(with_checks(tmp_path, ERRORS, REVENUE)).rename(tmp_path / "shop.yaml")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "how-to" / "plan-a-release.md").read_text()
+    (command,) = re.findall(r"```console\n(assay plan --spec shop.yaml .*)\n```", page)
+
+    result = CliRunner().invoke(main, shlex.split(command)[1:])
+
+    assert result.exit_code == 0, result.output
+    assert "revenue" in result.stdout
+
+
+@pytest.mark.parametrize("rate", ["1e-300", "1e300"])
+@pytest.mark.parametrize("variation", ["1e-6", "1e6"])
+def test_any_traffic_and_any_variation_can_be_planned(tmp_path: Path, rate: str, variation: str) -> None:
+    result = planned(with_checks(tmp_path, REVENUE), "--rate", rate, "--variation", variation)
+
+    assert result.exit_code == 0, result.output
 
 
 def test_a_rate_of_one_check_is_none_of_the_others(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from assay.api.base import Verdict
 from assay.api.checks import Check
 from assay.api.modeldeployment import CheckStatus
 from assay.core import checks
-from assay.core.hypotheses import Rules
-from assay.core.outlook import outlook
+from assay.core.hypotheses import Rules, rules_of_values
+from assay.core.outlook import of_values, outlook
 from assay.core.replay import Judged
 from assay.stats.proportion import harm, safety
 from core.test_replay import judge, recorded
@@ -162,3 +162,12 @@ def test_safety_that_began_anew_is_foretold_from_what_the_whole_rollout_told() -
     assert anew[0] == pytest.approx(straight[0] + 9, abs=1), (
         "eight looks are lost, and the ninth is the step's baseline"
     )
+
+
+def test_looks_whose_sums_hands_have_taken_away_foretell_nothing() -> None:
+    status = looked(a_check(**NARROW), alike(1.0, 5))
+    spoilt = status.model_copy(update={"harm": status.harm.model_copy(update={"sums": [], "score": 1.0})})
+    of_harm, of_safety = rules_of_values(a_check(**NARROW), status.odds, a_trial(a_check(**NARROW)).analysis)
+
+    assert "more looks" in of_values(status, of_harm, of_safety)
+    assert of_values(spoilt, of_harm, of_safety) == ""

@@ -55,6 +55,7 @@ def test_the_evidence_can_be_worked_out_again_from_the_looks_that_were_kept(name
         assert len(look) == width
         again = means.update(rule, again, audited(check, look))
 
+    assert kept(check, status)
     assert len(status.value_looks) == 12
     assert again == averages(rule, status.harm)
     assert status.harm.score == means.score(rule, again)
@@ -110,7 +111,11 @@ def test_traffic_is_told_by_what_lies_between_looks_and_not_by_gaps() -> None:
     late = [a_look(1000 + 10.0 * n, 50, 50) for n in range(6)]
     uneven = [a_look(at, 15, 135) for at in (0.0, 10, 30, 40, 60, 70)]  # scraped every 15 s, looked at every 10
 
+    thrice = [*even, a_look(80, 90, 210), a_look(115, 900, 100)]  # 30 s after the last, and more than 30
+
     assert past_looks.per_second(even) == 10
+    assert past_looks.per_second([a_look(n, 20, 80) for n in range(6)]) == 100
+    assert past_looks.per_second(thrice) == pytest.approx((5 * 100 + 300) / 80)
     assert past_looks.per_second(even + late) == 10
     assert past_looks.per_second(uneven) == pytest.approx(10, rel=0.1)
     assert past_looks.per_second(even[:1]) == past_looks.per_second([]) == past_looks.per_second(even[:1] * 2) == 0

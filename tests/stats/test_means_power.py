@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -151,10 +152,27 @@ def test_what_is_lacking_and_will_not_come_is_never() -> None:
         assert means_power.looks_left(harm(0.01, 0.1), evidence, evidence.sums) == math.inf
 
 
-def test_what_is_refuted_takes_no_look_more() -> None:
-    sums = added(Sums(), Look(Arm(30, 1.0, 1.0), Arm(270, 1.0, 1.0)))
+def test_values_that_hardly_differ_take_five_looks_and_those_that_differ_without_bounds_never_pass() -> None:
+    rule = safety(0.05, 0.3)
 
-    assert means_power.looks_left(safety(0.05, 0.2), Evidence(sums, 1.0, refuted=True), sums) == 0
+    assert means_power.values(rule, 1.0, 1e-300, 0.1, 30) == pytest.approx(5 * 30, rel=1e-3)
+    assert means_power.values(rule, 1.0, 1e300, 0.1, 30) == math.inf
+    assert means_power.values(rule, 1.0, 1.0, 0.1, 1e300) == pytest.approx(5e12, rel=1e-3)
+    assert 49.9 < means_power.values(rule, 1.0, 0.1, 0.1, 1e-300) < 60
+
+
+def test_what_is_refuted_takes_no_look_more() -> None:
+    rule, look = safety(0.05, 0.2), Look(Arm(30, 1.0, 1.0), Arm(270, 1.0, 1.0))
+    before = start()
+    for one in evidences(rule, look):
+        if reached(one):
+            break
+        before = one
+
+    assert means_power.looks_left(rule, one, one.sums) == 0
+    assert means_power.looks_left(rule, replace(one, refuted=False), one.sums) == 0, "the next look will say it"
+    assert 0 < means_power.looks_left(rule, before, added(Sums(), look)) <= 1
+    assert means_power.looks_left(rule, Evidence(before.sums, before.pace, refuted=True), before.sums) == 0
 
 
 def test_more_spread_less_difference_and_less_weight_need_more_values() -> None:
@@ -202,6 +220,27 @@ def test_the_variation_is_read_off_what_looks_told() -> None:
     assert means_power.variation(added(Sums(), Look(Arm(9, 1.0, 1.0), Arm(9, 1.0, 1.0)))) is None
     below = Look(Arm(9, 1.0, 1.0), Arm(9, -1.0, 1.0))
     assert means_power.variation(added(added(Sums(), below), below)) is None
+
+
+def told_by(*observed: Look) -> float | None:
+    sums = Sums()
+    for look in observed:
+        sums = added(sums, look)
+    return means_power.variation(sums)
+
+
+def test_the_variation_of_a_few_looks_is_worked_out_by_hand() -> None:
+    stable, wide = Arm(270, 2.0, 9.0), Arm(270, 2.0, 1.0)
+    candidate = Arm(30, 2.0, 4.0)
+
+    assert told_by(*[Look(candidate, stable)] * 2) == pytest.approx(3 / 2), "the greater spread is believed of both"
+    assert told_by(*[Look(candidate, wide)] * 2) == pytest.approx(2 / 2)
+    apart = [Look(Arm(100, mean, 1.0), Arm(100, 2.0, 1.0)) for mean in (1.0, 3.0, 1.0, 3.0)]
+    # Weights of 50, contrasts 1 from their mean: 4 * 50^2 / 3 * 4 of variance in 4 * 50 of weight.
+    assert told_by(*apart) == pytest.approx(math.sqrt(4 * 50**2 * 4 / 3 / 200) / 2)
+    assert told_by(*[Look(candidate, Arm(9, 0.0, 1.0))] * 2) is None
+    small = Arm(270, 2e-6, 9e-12)
+    assert told_by(*[Look(small, small)] * 2) == pytest.approx(3 / 2), "in whatever unit"
 
 
 def test_values_that_come_in_clusters_take_as_long_as_their_variation_says() -> None:

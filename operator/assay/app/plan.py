@@ -15,6 +15,7 @@ from assay.api.modeldeployment import ModelDeploymentSpec
 from assay.app.given import read_resource, refusing
 from assay.core.errors import InvalidSpec
 from assay.core.prospects import TIMES, UNLUCKY, Prospect, Traffic, Values, prospect
+from assay.stats.means_power import LEAST_VARIATION, MOST_VARIATION
 
 
 @click.command
@@ -71,7 +72,11 @@ def _traffic(
     of_events = [check.name for check in spec.analysis.checks if not check.of_values]
     of_values = [check.name for check in spec.analysis.checks if check.mean is not None or check.ratio is not None]
     shares = Asked("--baseline", "a share from 0 to below 1, such as 0.01", lambda value: 0 <= value < 1).of(baselines, of_events)  # fmt: skip
-    spreads = Asked("--variation", "a finite number above 0, such as 1.3", _is_positive).of(variations, of_values)
+    spreads = Asked(
+        "--variation",
+        "a number from 0.000001 to 1000000, such as 1.3",
+        lambda value: LEAST_VARIATION <= value <= MOST_VARIATION,
+    ).of(variations, of_values)
     names = [*of_events, *spreads]
     per_second = Asked("--rate", "a finite number above 0", _is_positive).of(rates, [*of_events, *of_values])
     for option, lacking in (

@@ -32,6 +32,8 @@ def of_values(status: CheckStatus, harm: means.Rule, safety: means.Rule) -> str:
     """Return the same of a mean or a ratio, at the means and the spread that were seen; nothing of a gauge."""
     if status.verdict is not Verdict.UNDECIDED or len(status.value_looks) < LEAST or harm.gauge:
         return ""
+    if not status.harm.sums:
+        return ""  # looks are kept, and what they said is not: hands have been there
     seen = averages(harm, status.harm).sums
     part = past_looks.weight(status.value_looks) / seen.w
 

@@ -40,6 +40,8 @@ def of_candidate(looks: Sequence[Sequence[float]]) -> float:
 def per_second(looks: Sequence[Sequence[float]]) -> float:
     """Return how many values a second both revisions had; 0 where nobody knows. What is far apart tells of a gap, not of traffic."""
     pairs = [(new[0] - old[0], sum(counts(new))) for old, new in pairwise(looks) if new[0] > old[0]]
-    most = GAP * median([seconds for seconds, _ in pairs]) if pairs else 0.0
+    if not pairs:
+        return 0.0
+    most = GAP * median(seconds for seconds, _ in pairs)
     near = [pair for pair in pairs if pair[0] <= most]
-    return sum(count for _, count in near) / sum(seconds for seconds, _ in near) if near else 0.0
+    return sum(count for _, count in near) / sum(seconds for seconds, _ in near)

@@ -123,10 +123,10 @@ def _are_sums(state: ProcessState) -> bool:
     sums = Sums(int(state.sums[0]), int(state.sums[1]), *state.sums[2:])
     if state.sums[:2] != [sums.n_c, sums.n_s] or not (0 <= sums.n_c <= MOST and 0 <= sums.n_s <= MOST):
         return False
-    weights = sums.w >= 1 / 2 and sums.w**2 / MOST <= sums.ww <= sums.w**2 * (1 + ROUNDING)
+    weights = 1 / 2 <= sums.w <= MOST and sums.w**2 / MOST <= sums.ww <= sums.w**2 * (1 + ROUNDING)
     squares = sums.ww_mc_mc, sums.ww_ms_ms, sums.ww_vc_nc, sums.ww_vs_ns, sums.ww_vs_nc, sums.ww_vc_ns, state.pace
     means = max(abs(sums.w_mc), abs(sums.w_ms)) <= MOST * LARGEST
-    return weights and sums.w <= MOST and means and min(squares) >= 0
+    return weights and means and min(squares) >= 0
 
 
 def _is_walk(walk: WalkState) -> bool:

@@ -18,6 +18,8 @@ MOST: Final = 2.0**40
 FAR: Final = 5.0
 """Times the stable revision's mean, or that part of it. Bets are best near HARM: of what spreads as it grows, ever more is not found ever sooner."""
 NEAR: Final = 1e-6  # of the null: so close to it nothing is found
+LEAST_VARIATION, MOST_VARIATION = 1e-6, 1e6  # less is as good as none, and with more no mean is ever known
+MOST_EACH: Final = 1e12  # values in a look
 
 
 def looks_left(rule: Rule, evidence: Evidence, seen: Sums, part: float = 1.0) -> float:
@@ -44,13 +46,14 @@ def looks_left(rule: Rule, evidence: Evidence, seen: Sums, part: float = 1.0) ->
             return wanted
         return wanted - log_score(rule, Evidence(sums, evidence.pace or pace_of(rule, sums), refuted=False))
 
+    if missing(0.0) <= 0:
+        return 0.0
     most = 1.0
     while missing(most) > 0:
         most *= 2
         if most > MOST:
             return math.inf
-    least = most / 2 if most > 1 else 0.0
-    return float(brentq(missing, least, most, xtol=1e-3)) if missing(least) > 0 else least
+    return float(brentq(missing, 0.0, most, xtol=1e-3))
 
 
 def expected(candidate: Arm, stable: Arm) -> Sums:
@@ -72,7 +75,10 @@ def values(rule: Rule, times: float, variation: float, share: float, each: float
     Returns:
         Values of the candidate; infinity where the null holds.
     """
-    candidate, stable = (max(round(one), 1) for one in (each, each * (1 - share) / share))
+    if variation > MOST_VARIATION:
+        return math.inf
+    variation = max(variation, LEAST_VARIATION)
+    candidate, stable = (max(round(min(one, MOST_EACH)), 1) for one in (each, each * (1 - share) / share))
     look = expected(Arm(candidate, times, (times * variation) ** 2), Arm(stable, 1.0, variation**2))
     return candidate * looks_left(rule, start(), look)
 
