@@ -189,7 +189,7 @@ def prospect(spec: ModelDeploymentSpec, check: Check, traffic: Traffic | Values)
 def underpowered(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> str:
     """Return which required checks of the present rollout will probably not pass in time.
 
-    Of events the hour before tells it, of values the looks so far.
+    Of events the hour before tells it, or else the looks so far, as of values.
     """
     told = []
     for check, state in _on_trial(spec, status):
@@ -201,16 +201,17 @@ def underpowered(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> st
 
 
 def unforeseen(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> str:
-    """Return of which required checks on values nobody can tell yet whether they will pass in time."""
+    """Return of which required checks nobody can tell yet whether they will pass in time."""
     told = []
     for check, state in _on_trial(spec, status):
-        if not check.of_values or (state is not None and state.verdict is Verdict.PASS):
+        if state is not None and state.verdict is Verdict.PASS:
             continue
         if check.gauge is not None:
             told.append(f"Check {check.name} is a gauge, of which nothing can be foretold.")
-        elif _values(spec, check, state) is None:
+        elif (_values(spec, check, state) if check.of_values else _traffic(state)) is None:
             asked = f"Nobody can tell yet whether check {check.name} will pass in time"
-            told.append(f"{asked}: how much its values differ, its first looks will show.")
+            what = "how much its values differ" if check.of_values else "how much traffic there is"
+            told.append(f"{asked}: {what}, its first looks will show.")
     return " ".join(told)
 
 
@@ -235,11 +236,14 @@ def _values(spec: ModelDeploymentSpec, check: Check, status: CheckStatus | None)
 
 
 def _traffic(status: CheckStatus | None) -> Traffic | None:
-    """Return what the hour before said; None where it said too little."""
-    bad, total, seconds = (status.before if status else []) or (0, 0, 0)
-    if status is None or not total or not seconds:
+    """Return what the hour before said, or else the looks so far; None where they said too little."""
+    if status is None:
         return None
-    return Traffic(total / seconds, bad / total, status.dispersion or 1.0)
+    bad, total, seconds = status.before or (0, 0, 0)
+    per_second = total / seconds if seconds else 0.0
+    if not per_second and status.totals:
+        (_, _, total, bad), per_second = status.totals, past_looks.per_second(status.looks)
+    return Traffic(per_second, bad / total, status.dispersion or 1.0) if per_second and total else None
 
 
 def _rules_of_values(spec: ModelDeploymentSpec, check: Check) -> tuple[means.Rule, means.Rule]:
