@@ -23,7 +23,7 @@ from rich.table import Table
 from assay.sandbox import cluster
 from assay.sandbox.cli import progress
 from assay.sandbox.layout import Layout
-from bench import page
+from bench import looks, page
 from bench.processes import enter
 from bench.router import added_latency
 from flights.shop import Shop, until
@@ -111,11 +111,14 @@ def router() -> list[Figure]:
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="For people or machines.")
 @click.option("--router-only", is_flag=True, help="Measure the router alone; needs no sandbox, and writes no page.")
 @click.option("--minutes", default=0.0, help="How long the operator's memory is watched afterwards. [default: 0]")
+@click.option(
+    "--looks-only", is_flag=True, help="Measure what a look costs, which needs no sandbox, and write the page."
+)
 @click.option("--page-only", is_flag=True, help="Write the page anew from what was measured last.")
-def main(output: str, *, router_only: bool, minutes: float, page_only: bool) -> None:
+def main(output: str, *, router_only: bool, minutes: float, looks_only: bool, page_only: bool) -> None:
     """Measure what Assay costs and how fast it acts."""
-    if page_only:
-        page.write(page.keep({}))
+    if page_only or looks_only:
+        page.write(page.keep({"looks": looks.measured()} if looks_only else {}))
         return
     figures = router()
     if not router_only:
@@ -123,7 +126,8 @@ def main(output: str, *, router_only: bool, minutes: float, page_only: bool) -> 
             with shop(layout) as place:
                 figures += reactions(place)
             measured = scale(layout, f"--minutes={minutes}")
-        kept = {"cores": os.cpu_count(), "caution": "", "figures": [asdict(figure) for figure in figures], **measured}
+        kept = {"cores": os.cpu_count(), "caution": "", "figures": [asdict(figure) for figure in figures]}
+        kept |= {"looks": looks.measured(), **measured}
         page.write(page.keep(kept))
     if output == "json":
         click.echo(json.dumps([asdict(figure) for figure in figures]))

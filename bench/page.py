@@ -7,11 +7,13 @@ from typing import Any
 
 import jinja2
 
+from bench.looks import REQUESTS
+
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "explanation" / "performance.md"
 PICTURE = PAGE.parent / "memory.svg"
 KEPT = HERE / "measured.json"
-"""What was measured last: `cores`, `figures`, `facts`, `windows`, `profile`, `soak`, and a `caution` where it was measured
+"""What was measured last: `cores`, `figures`, `looks`, `facts`, `windows`, `profile`, `soak`, and a `caution` where it was measured
 piecemeal; a run replaces what it measured."""
 
 FIVE_MINUTES = 300.0
@@ -61,6 +63,8 @@ def page(measured: dict[str, Any]) -> str:
         profile=measured["profile"],
         soak=soak(measured["soak"]) if measured.get("soak") else None,
         figures=measured.get("figures"),
+        looks=measured.get("looks"),
+        looked=f"{REQUESTS:,}",
     )
     return text.rstrip() + "\n"
 

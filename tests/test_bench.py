@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench import page, profile
+from bench import looks, page, profile
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,3 +48,10 @@ def test_a_sample_belongs_to_the_innermost_part_of_the_program() -> None:
         ("API server: asking and reading", 0.75),
         ("kopf: watching and its events", 0.25),
     ]
+
+
+def test_a_look_of_each_kind_is_measured_and_counts() -> None:
+    few, *_, mean = looks.kinds()
+
+    assert all(looks.milliseconds(one) > 0 for one in (few, mean))
+    assert len({(one.name, one.pods) for one in looks.kinds()}) == len(looks.kinds())

@@ -13,9 +13,9 @@ from assay.api.checks import Check
 from assay.api.modeldeployment import Analysis, CheckStatus, ProcessState, QuantileState
 from assay.core import checks, hypotheses, measures
 from assay.core.decision import Missing, Query, Series
-from assay.core.evidence import Arms
 from assay.core.hypotheses import Trial
 from assay.core.measures import Found
+from assay.core.scrapes import Arms
 from assay.stats import proportion
 from assay.stats.proportion import Look
 

@@ -1,16 +1,18 @@
 """Which series of own counters and histograms belong together, and at which scrapes do they tell enough?"""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
+import numpy as np
 import pytest
 
 from assay.api.checks import Check
 from assay.core import measures
 from assay.core.decision import Missing, Query, Series
-from assay.core.evidence import Events
 from assay.core.kinds import GAUGE, GOOD, MEAN, RATIO, Kinds, histogram_of
 from assay.core.names import OUTCOMES_METRIC
+from assay.core.scrapes import Events
 
 PARTS = {
     "mean": ("count", "sum", "sumOfSquares"),
@@ -123,10 +125,10 @@ def buckets(*bounds: str) -> list[Series]:
 
 def test_a_histogram_has_its_bounds_in_their_order_and_in_its_unit() -> None:
     series = buckets("2000", "+Inf", "500")
-    found = measures.histogram(series, 1000.0, native=True)
+    found = measures.histogram(series, 1000.0)
 
     ordered = (series[2],), (series[0],), (series[1],)
-    assert found == Events(ordered, histogram_of((0.5, 2.0), native=True), (0.5, 2.0))
+    assert found == Events(ordered, histogram_of((0.5, 2.0)), (0.5, 2.0))
 
 
 def test_a_histogram_may_have_so_many_buckets_as_status_holds() -> None:
@@ -183,7 +185,8 @@ def test_only_a_native_histogram_s_buckets_may_be_joined(native: bool) -> None: 
     own = {"metric": "seconds", "native": native}
     check = Check.model_validate({"name": "own", "histogram": own, "quantile": "0.9"})
     (query,) = measures.queries([check])
-    found = measures.events(check, {query: tuple(buckets("0.5", "+Inf"))})
+    whole = replace(a_series((1.0, 2.0)), bounds=(0.5,), upto=np.array([[1.0]]))
+    found = measures.events(check, {query: (whole,) if native else tuple(buckets("0.5", "+Inf"))})
 
     assert query.metric == ("seconds" if native else "seconds_bucket")
     assert not isinstance(found, Missing)

@@ -8,8 +8,9 @@ from assay.api.base import Verdict
 from assay.api.checks import Check
 from assay.api.modeldeployment import CheckStatus
 from assay.core import coverage
-from assay.core.evidence import Arms, Counted
+from assay.core.evidence import Counted
 from assay.core.kinds import PROPORTION
+from assay.core.scrapes import Arms
 from assay.stats.proportion import Look
 
 ARMS = Arms("aaaaaaaa", "bbbbbbbb")

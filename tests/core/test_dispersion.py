@@ -10,8 +10,8 @@ from assay.api.checks import Check, CheckPreset
 from assay.api.modeldeployment import Analysis, CandidateStatus, CheckStatus, Outcome, Stage
 from assay.core import dispersion
 from assay.core.decision import Missing
-from assay.core.evidence import Arms, Reading, Readings
 from assay.core.hypotheses import Trial
+from assay.core.scrapes import Arms, Reading, Readings
 from assay.stats.proportion import Look
 from core.simulation import Cluster, a_spec
 

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from assay.api.base import Verdict
 from assay.api.modeldeployment import CheckStatus, CounterState
-from assay.core import evidence
+from assay.core import evidence, scrapes
 from assay.core.decision import Missing, Series
-from assay.core.evidence import MOST_TARGETS, Arms, Counted, Events, Reading
+from assay.core.evidence import MOST_TARGETS, Counted
 from assay.core.kinds import PROPORTION, histogram_of
+from assay.core.scrapes import Arms, Events, Reading
 from assay.stats.proportion import Look
 
 ARMS = Arms("aaaaaaaa", "bbbbbbbb")
@@ -32,7 +33,7 @@ def code(response: str, *samples: tuple[float, float]) -> Series:
 
 
 def counted(events: Events, known: tuple[CounterState, ...] = (), floor: float = OLD) -> Counted:
-    readings = evidence.read(events, ARMS)
+    readings = scrapes.read(events, ARMS)
     assert not isinstance(readings, Missing)
     return evidence.count(known, readings, floor)
 
@@ -264,7 +265,7 @@ def test_where_not_all_targets_fit_both_revisions_are_among_those_that_do() -> N
 def test_bad_events_of_another_scrape_are_no_measurement() -> None:
     bad, total = (series("p", ARMS.stable, (21, 1)),), (series("p", ARMS.stable, (20, 10)),)
 
-    assert isinstance(evidence.read(Events.proportion(bad, total), ARMS), Missing)
+    assert isinstance(scrapes.read(Events.proportion(bad, total), ARMS), Missing)
 
 
 def outcomes(*scrapes: tuple[float, int, int, int]) -> Events:
@@ -308,14 +309,14 @@ def test_a_pod_that_has_only_predictions_without_a_label_was_seen() -> None:
 def test_more_bad_events_than_events_are_no_measurement() -> None:
     bad, total = (series("p", ARMS.stable, (20, 11)),), (series("p", ARMS.stable, (20, 10)),)
 
-    assert isinstance(evidence.read(Events.proportion(bad, total), ARMS), Missing)
+    assert isinstance(scrapes.read(Events.proportion(bad, total), ARMS), Missing)
 
 
 @pytest.mark.parametrize(
     "labels", [{"pod": "p"}, {"assay_revision": ARMS.stable}, {"pod": "p", "assay_revision": "cccccccc"}]
 )
 def test_series_of_nobody_or_of_other_revisions_are_left_out(labels: dict[str, str]) -> None:
-    assert evidence.read(Events.proportion((), (Series(labels, ((20, 10),)),)), ARMS) == {}
+    assert scrapes.read(Events.proportion((), (Series(labels, ((20, 10),)),)), ARMS) == {}
 
 
 def test_no_more_pods_are_remembered_than_status_holds_and_the_known_stay() -> None:
@@ -366,8 +367,8 @@ def _lived(history: list[Second]) -> tuple[list[Scrape], Look]:
 
 def _events(lives: list[list[Scrape]], until: float) -> Events:
     found: dict[tuple[int, str, str], list[tuple[float, float]]] = defaultdict(list)
-    for pod, scrapes in enumerate(lives):
-        for at, numbers in scrapes:
+    for pod, told in enumerate(lives):
+        for at, numbers in told:
             for index, (kind, arm) in enumerate(
                 (k, a) for a in (ARMS.stable, ARMS.candidate) for k in ("bad", "total")
             ):
@@ -471,7 +472,7 @@ def test_a_histogram_of_other_bounds_is_not_subtracted_from_the_last_one() -> No
 
 
 def test_a_histogram_that_counts_more_up_to_a_bound_than_up_to_the_next_is_refused() -> None:
-    found = evidence.read(histogram(buckets("p", ARMS.stable, (10, 9, 8, 10))), ARMS)
+    found = scrapes.read(histogram(buckets("p", ARMS.stable, (10, 9, 8, 10))), ARMS)
     assert found == Missing("pod p counts more events up to 0.1 than events up to 0.2, of which they must be a part")
 
 

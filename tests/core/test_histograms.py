@@ -10,8 +10,8 @@ from assay.api.base import Verdict
 from assay.api.checks import Check
 from assay.api.modeldeployment import CheckStatus, QuantileState, RanksState
 from assay.core import quantiles
-from assay.core.evidence import Reading, Readings
 from assay.core.kinds import histogram_of
+from assay.core.scrapes import Reading, Readings
 from assay.stats.buckets import Histogram
 from assay.stats.proportion import Look
 from assay.stats.wilcoxon import moments

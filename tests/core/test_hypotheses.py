@@ -9,8 +9,8 @@ from assay.api.base import Verdict
 from assay.api.checks import Check
 from assay.api.modeldeployment import Analysis, CheckStatus, DecisionRule, ModelDeployment
 from assay.core.decision import Missing
-from assay.core.evidence import Arms, Reading, Readings
 from assay.core.hypotheses import TOP_RATE, Rules, Trial, odds_of, rank_tests, rules_of, with_odds
+from assay.core.scrapes import Arms, Reading, Readings
 from assay.stats import means, proportion, spending
 from core.simulation import a_spec
 

@@ -7,8 +7,8 @@ import pytest
 from assay.api.checks import Check
 from assay.core import evidence, measures
 from assay.core.decision import Missing, Series
-from assay.core.evidence import Arms
 from assay.core.names import LATENCY_BOUNDS_MS
+from assay.core.scrapes import Arms
 
 ARMS = Arms("11111111", "22222222")
 

@@ -10,8 +10,8 @@ from assay.api.base import Verdict
 from assay.api.modeldeployment import CheckStatus
 from assay.core import looking
 from assay.core.decision import Missing, Query, Series
-from assay.core.evidence import Arms
 from assay.core.plan import candidate_of
+from assay.core.scrapes import Arms
 from assay.core.times import moment
 from assay.core.world import World
 from core.test_trial import BEGUN, ERRORS, a_check, a_world, serving

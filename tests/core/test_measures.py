@@ -7,8 +7,8 @@ import pytest
 from assay.api.checks import Check
 from assay.core import measures
 from assay.core.decision import Missing, Query, Series
-from assay.core.evidence import Arms, Events
 from assay.core.measures import Found
+from assay.core.scrapes import Arms, Events
 
 ARMS = Arms("aaaaaaaa", "bbbbbbbb")
 REQUESTS = Query("envoy_cluster_upstream_rq_xx", (("assay_via", "split"),))

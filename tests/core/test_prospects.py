@@ -135,13 +135,23 @@ def test_requests_that_fail_together_make_a_rollout_underpowered_that_was_not() 
     assert found == ["False", "True"]
 
 
-def test_without_an_hour_before_nothing_is_foretold() -> None:
+@pytest.mark.parametrize(("deadline", "expected"), [(80, "True"), (3600, "False")])
+def test_without_an_hour_before_the_looks_foretell_it_and_until_then_nobody_can_tell(
+    deadline: int, expected: str
+) -> None:
     cluster = Cluster(a_spec("1"), clusters=0).settle()
-    cluster.apply(a_spec("2", analysis__deadlineSeconds=40, analysis__dispersion="1"))
+    cluster.apply(a_spec("2", analysis__deadlineSeconds=deadline, analysis__dispersion="1"))
     cluster.run(2000, until=lambda it: bool(it.state().checks and it.state().checks[0].totals))
+    condition = cluster.condition("Underpowered")
 
     assert cluster.state().checks[0].before == []
-    assert cluster.condition("Underpowered").status == "False"
+    assert condition.status == "Unknown"
+    assert condition.message == (
+        "Nobody can tell yet whether check errors will pass in time: how much traffic there is, its first looks will show."
+    )
+
+    cluster.run(2000, until=lambda it: len(it.state().checks[0].looks) > 1)
+    assert cluster.condition("Underpowered").status == expected
 
 
 @pytest.mark.parametrize(

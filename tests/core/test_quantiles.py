@@ -12,9 +12,9 @@ from assay.api.checks import Check
 from assay.api.modeldeployment import CheckStatus, RanksState
 from assay.core import checks, measures, quantiles
 from assay.core.decision import Missing, Query, Series
-from assay.core.evidence import Readings
 from assay.core.hypotheses import rank_tests
 from assay.core.measures import Found
+from assay.core.scrapes import Readings
 from assay.core.sound import is_sound
 from assay.stats.counts import Floats
 from core.test_checks import ARMS, a_trial

@@ -11,11 +11,11 @@ import pytest
 from assay.api.base import Verdict
 from assay.api.modeldeployment import ModelDeployment, ModelDeploymentSpec, Stage
 from assay.core.decision import Missing, Query, Series
-from assay.core.evidence import Events
 from assay.core.measures import RESPONSE_CLASS
 from assay.core.names import METRIC_REVISION
 from assay.core.replay import Decision, Judged, Recording
 from assay.core.replay import replay as looks_of
+from assay.core.scrapes import Events
 from assay.core.times import parsed
 from core.simulation import Cluster, a_spec
 

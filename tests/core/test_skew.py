@@ -17,12 +17,12 @@ import pytest
 from assay.api.base import Verdict
 from assay.api.checks import Check
 from assay.api.modeldeployment import CheckStatus, ModelDeployment
-from assay.core import dispersion, evidence
+from assay.core import dispersion, scrapes
 from assay.core.decision import Series
-from assay.core.evidence import Arms, Events
 from assay.core.hypotheses import Trial
 from assay.core.names import METRIC_REVISION
 from assay.core.replay import EPOCH, replay
+from assay.core.scrapes import Arms, Events
 from assay.stats.dispersion import ASSUMED, CAUTION, HOPELESS
 from assay.stats.proportion import harm, reached, start, update
 from core.simulation import a_spec
@@ -147,7 +147,7 @@ HALF_MINUTES = [round(half_minute * 30 / TICK) for half_minute in range(121)]
 
 def divisor(rollout: Rollout) -> float:
     """What the operator measures in the hour before."""
-    readings = evidence.read(rollout.series(HALF_MINUTES), ARMS)
+    readings = scrapes.read(rollout.series(HALF_MINUTES), ARMS)
     begun = CheckStatus(name="bad", verdict=Verdict.UNDECIDED)
     trial = Trial(ARMS, SPEC.analysis, EPOCH, None)
     return dispersion.with_dispersion(SPEC.analysis.checks[0], begun, lambda: readings, trial)[0].dispersion
@@ -177,7 +177,7 @@ def test_a_single_pod_of_stable_is_compared_with_itself_half_a_minute_later() ->
 
 
 def test_a_single_router_counts_both_revisions_at_once_and_is_not_compared_with_itself() -> None:
-    readings = evidence.read(rollouts(ALONE[1])[0].series(HALF_MINUTES), ARMS)
+    readings = scrapes.read(rollouts(ALONE[1])[0].series(HALF_MINUTES), ARMS)
     for preset in ("error-ratio", "latency"):
         check = {"name": "bad", "preset": preset, **({"slowerThanSeconds": "1"} if preset == "latency" else {})}
         begun = CheckStatus(name="bad", verdict=Verdict.UNDECIDED)

@@ -16,9 +16,10 @@ from assay.api.checks import Check
 from assay.api.modeldeployment import Analysis, CheckStatus, ModelDeployment
 from assay.core import canary, checks, dispersion, evidence, measures, minimum
 from assay.core.decision import Missing, Query, Series
-from assay.core.evidence import Arms, Counted
+from assay.core.evidence import Counted
 from assay.core.hypotheses import Trial
 from assay.core.measures import Found
+from assay.core.scrapes import Arms
 from assay.core.sound import sound
 from modeldeployments import written
 

@@ -1,19 +1,17 @@
 """Does a real Prometheus tell a native histogram so that it is counted as what a pod observed?"""
 
-import subprocess
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from prometheus_client import CollectorRegistry, Histogram, start_http_server
 
 from assay.adapters.prometheus import PrometheusMetrics
 from assay.core import measures
 from assay.core.decision import Missing, Query
-from assay.sandbox.programs import build_program
+from e2e.scraped import prometheus
 from flights.shop import until
-from router.rig import free_ports
 
 QUERY = Query("first_token_seconds")
 
@@ -34,20 +32,8 @@ def scraped(tmp_path: Path) -> Iterator[tuple[Histogram, PrometheusMetrics]]:
         "convert_classic_histograms_to_nhcb": True,
         "static_configs": [{"targets": [f"127.0.0.1:{server.server_address[1]}"], "labels": labels}],
     }
-    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
-    (port,) = free_ports(1)
-    options = {"config.file": "prometheus.yml", "storage.tsdb.path": "data", "web.listen-address": f"127.0.0.1:{port}"}
-    command = [
-        str(build_program("prometheus", lambda *_: None)),
-        *(f"--{name}={value}" for name, value in options.items()),
-    ]
-    with (tmp_path / "log").open("w") as log:
-        prometheus = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log)
-    metrics = PrometheusMetrics(f"http://127.0.0.1:{port}", interval=0)
-    yield histogram, metrics
-    metrics.close()
-    prometheus.kill()
-    prometheus.wait()
+    with prometheus(tmp_path, job) as metrics:
+        yield histogram, metrics
     server.shutdown()
     server.server_close()
     thread.join()
@@ -62,13 +48,14 @@ def test_what_was_observed_is_counted_at_bounds_that_hold_for_all_pods(
 
     def latest() -> dict[float, float]:
         found = metrics.series(QUERY, "shop", "chat")
-        events = found if isinstance(found, Missing) else measures.histogram(found)
+        events = found if isinstance(found, Missing) else measures.native_histogram(found)
         if isinstance(events, Missing) or not found:
             return {}
-        bounds = (*events.bounds, float("inf"))
-        return {bound: kind[0].samples[-1][1] for bound, kind in zip(bounds, events.series, strict=True)}
+        (series,) = events.series[-1]
+        assert series.upto is not None
+        return dict(zip((*events.bounds, math.inf), (*series.upto[-1], series.samples[-1][1]), strict=True))
 
-    until(lambda: latest().get(float("inf")) == 10, "Prometheus has scraped all ten")
+    until(lambda: latest().get(math.inf) == 10, "Prometheus has scraped all ten")
 
     told = latest()
     assert [told[bound] for bound in (0.0625, 2.0**-3.25, 0.25, 1.0, 512.0)] == [0, 7, 9, 9, 9]

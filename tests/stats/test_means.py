@@ -212,7 +212,7 @@ def test_the_interval_is_as_wide_as_that_of_growthbook() -> None:
 def test_of_one_look_the_standing_is_that_of_welch() -> None:
     # growthbook's test of Welch: difference .29, from -.0.04538 to .53462 at 1.96 standard errors, unpooled.
     look = Look(Arm(3461, 0.7, 6.2**2), Arm(3407, 0.41, 3.9**2))
-    sums = means._added(Sums(), look)
+    sums = means.added(Sums(), look)
     error = math.sqrt(sums.ww_vc_nc + sums.ww_vs_ns) / sums.w
     assert (0.29 - 1.9602 * error, 0.29 + 1.9602 * error) == pytest.approx((0.04538, 0.53462), abs=3e-5)
 
@@ -221,7 +221,7 @@ def test_the_between_look_part_is_students_t_for_looks_of_equal_weight() -> None
     values = [(1.4, 1.0), (1.1, 0.9), (1.5, 1.2), (1.2, 1.1), (1.6, 1.0), (1.3, 0.8), (1.1, 1.0)]
     sums = Sums()
     for candidate, stable in values:
-        sums = means._added(sums, look_at_gauges(candidate, stable))
+        sums = means.added(sums, look_at_gauges(candidate, stable))
     gaps = np.array([candidate - 1.1 * stable for candidate, stable in values])
     t = gaps.mean() / (gaps.std(ddof=1) / math.sqrt(gaps.size))
     z, variance = means._standing(sums, 1.1)

@@ -8,8 +8,9 @@ A bucket that ends between two of them goes to the higher one.
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from typing import Any, Final
+
+import numpy as np
 
 from assay.core.decision import Series
 from assay.stats.buckets import native_bounds, native_counts, native_index
@@ -19,8 +20,8 @@ FIRST, LAST = -14 * 2**SCHEMA, 10 * 2**SCHEMA  # from 61 microseconds to 1,024 s
 BOUNDS: Final = native_bounds(SCHEMA, FIRST, LAST)
 
 
-def classic(labels: Mapping[str, str], samples: Sequence[tuple[float, Mapping[str, Any]]]) -> tuple[Series, ...]:
-    """Return one series per bound of the grid, as a classic histogram has them.
+def on_grid(labels: Mapping[str, str], samples: Sequence[tuple[float, Mapping[str, Any]]]) -> Series:
+    """Return a series that counts all events, and those up to each bound of the grid.
 
     Args:
         labels: Of the native histogram.
@@ -29,18 +30,12 @@ def classic(labels: Mapping[str, str], samples: Sequence[tuple[float, Mapping[st
     Raises:
         ValueError: Values below 0, or something that is no count: a quantile of those is not told by a factor.
     """
-    counts = [(float(at), accumulate(_on_grid(one.get("buckets", [])))) for at, one in samples]
-    columns: dict[float, list[tuple[float, float]]] = {bound: [] for bound in BOUNDS}
-    for at, cumulative in counts:
-        for bound, value in zip(BOUNDS, cumulative, strict=True):
-            columns[bound].append((at, float(value)))
-    return tuple(
-        Series({**labels, "le": "+Inf" if math.isinf(bound) else repr(bound)}, tuple(column))
-        for bound, column in columns.items()
-    )
+    upto = np.cumsum([_placed(one.get("buckets", [])) for _, one in samples], axis=1, dtype=float)
+    told = tuple((float(at), float(total)) for (at, _), total in zip(samples, upto[:, -1], strict=True))
+    return Series(labels, told, BOUNDS[:-1], upto[:, :-1])
 
 
-def _on_grid(buckets: Sequence[Sequence[Any]]) -> tuple[int, ...]:
+def _placed(buckets: Sequence[Sequence[Any]]) -> tuple[int, ...]:
     placed: dict[int, int] = defaultdict(int)
     negative = 0
     for _, _, upper, count in buckets:  # the lower end may be minus infinity: of custom bounds, the first bucket's

@@ -10,10 +10,10 @@ from assay.api.modeldeployment import ModelDeployment
 from assay.core import measures
 from assay.core.decision import Missing, Series
 from assay.core.errors import InvalidSpec
-from assay.core.evidence import Arms, Events
 from assay.core.measures import Found
 from assay.core.names import METRIC_REVISION
 from assay.core.replay import ARMS, Recording
+from assay.core.scrapes import Arms, Events
 
 
 def read(
@@ -53,7 +53,7 @@ def _of(checks: Sequence[Check], found: Found, arms: Arms, *, history: bool = Fa
             raise InvalidSpec(events.reason)
         series = tuple(
             tuple(
-                Series({**one.labels, METRIC_REVISION: role}, one.samples)
+                replace(one, labels={**one.labels, METRIC_REVISION: role})
                 for one in kind
                 if (role := names.get(one.labels.get(METRIC_REVISION, "")))
             )

@@ -15,7 +15,7 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from requests.exceptions import RequestException
 from urllib3.util.retry import Retry
 
-from assay.adapters.native import classic
+from assay.adapters.native import on_grid
 from assay.core.decision import Missing, Query, Series
 from assay.core.errors import InvalidSpec
 from assay.core.names import METRIC_DEPLOYMENT
@@ -206,7 +206,7 @@ def _grouped(found: list[Any]) -> Fleet:
         who = f"{labels.get('__name__', 'a counter')} of pod {labels.get('pod', '')}"
         if "histograms" in one:
             try:
-                fleet[place] += classic(labels, one["histograms"])
+                fleet[place].append(on_grid(labels, one["histograms"]))
             except ValueError as error:
                 spoilt[place] = Missing(f"{who}: {error}")
             continue

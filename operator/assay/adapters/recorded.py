@@ -11,9 +11,9 @@ from assay.api.checks import Check
 from assay.core import measures
 from assay.core.decision import Missing, Series
 from assay.core.errors import InvalidSpec
-from assay.core.evidence import Events
 from assay.core.names import METRIC_REVISION
 from assay.core.replay import ARMS, Recording
+from assay.core.scrapes import Events
 
 ROLES = (ARMS.stable, ARMS.candidate)
 SERIES = ("total", "bad", "good")

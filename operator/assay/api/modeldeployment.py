@@ -16,6 +16,7 @@ from assay.api.checks import (
 from assay.api.intent import Intent, IntentEntry, IntentName, IntentStatus, Wish, WishState, WishStatus
 from assay.api.metrics import Better, LabelMatch, Mean, Proportion, Ratio
 from assay.api.modeldeployment_status import (
+    MOST_LOOKS,
     CandidateStatus,
     CheckStatus,
     CounterState,
@@ -45,6 +46,7 @@ from assay.api.serving import (
 from assay.api.strategy import Canary, Pause, Step, Strategy
 
 __all__ = [
+    "MOST_LOOKS",
     "Analysis",
     "Better",
     "Canary",

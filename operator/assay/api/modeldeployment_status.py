@@ -14,6 +14,10 @@ from assay.api.rules import NamedList
 Place = Annotated[Integer, Field(ge=-(2**53), le=2**53)]
 Integers = Annotated[list[Count], Field(max_length=8)]
 Buckets = Annotated[list[Count], Field(max_length=200)]
+Numbers = Annotated[list[float], Field(max_length=13)]
+
+MOST_LOOKS = 60
+"""That are kept for audit."""
 
 
 class Stage(StrEnum):
@@ -234,8 +238,10 @@ class CheckStatus(Model):
     """When the last look counted something."""
     totals: Integers = []
     """[candidate total, candidate bad, stable total, stable bad] counted so far."""
-    looks: Annotated[list[Integers], Field(max_length=60)] = []
+    looks: Annotated[list[Integers], Field(max_length=MOST_LOOKS)] = []
     """The last looks that counted something, for audit: [second of the epoch, candidate total, candidate bad, stable total, stable bad]."""
+    value_looks: Annotated[list[Numbers], Field(max_length=MOST_LOOKS)] = []
+    """The same of a mean or ratio: [second of the epoch, then what the check's counters grew by, in the order of its fields, of the candidate and then of stable]; of a gauge [second, pods, their average, stable's pods, theirs]."""
     harm: ProcessState = ProcessState()
     """The process for harm, since the rollout began."""
     harm_beyond: ProcessState = ProcessState()

@@ -25,9 +25,9 @@ from assay.api.base import Manifest
 from assay.api.modeldeployment import CheckStatus, ModelDeployment, ModelDeploymentSpec
 from assay.app.given import read_resource, refusing
 from assay.core.errors import InvalidSpec
-from assay.core.evidence import Arms
 from assay.core.replay import Decision, Judged, Recording
 from assay.core.replay import replay as looks_of
+from assay.core.scrapes import Arms
 
 FEW = 20  # runs that are shown one by one
 CHUNK = 8  # runs that a process is given at once

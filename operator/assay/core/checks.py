@@ -9,22 +9,22 @@ from typing import Any
 
 from assay.api.base import Verdict
 from assay.api.checks import Check, CheckPreset
-from assay.api.modeldeployment import CheckStatus, DecisionRule, ProcessState
+from assay.api.modeldeployment import MOST_LOOKS, CheckStatus, DecisionRule, ProcessState
 from assay.core import coverage, dispersion, evidence, measures, quantiles, values
 from assay.core.decision import Missing
 from assay.core.dispersion import HourBefore
-from assay.core.evidence import Counted, Readings
+from assay.core.evidence import Counted
 from assay.core.hypotheses import Rules, Trial, rules_of, with_odds
 from assay.core.measures import Found
 from assay.core.outlook import outlook
 from assay.core.processes import Rule, reached, stepped, told
+from assay.core.scrapes import Readings
 from assay.core.sentences import bounds, rate, ratio, sentence, summary
 from assay.core.times import moment
 from assay.stats import proportion
 from assay.stats.proportion import Effect, Look
 
 MOST_MISSED = 5  # looks in a row without a measurement, and a check says NoData
-MOST_RECORDED = 60  # looks
 MOST_EVENTS = 10_000_000  # in a look: all that they may have fallen is worked out
 STALE_SECONDS = 30.0  # the newest sample may be so old before its age is worth telling
 
@@ -203,7 +203,7 @@ def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) ->
         "safety": stepped(rules.safety, status.safety, seen),
         "totals": totals,
         "quantile": state,
-        "looks": [*status.looks, [round(trial.now.timestamp()), *_four(look)]][-MOST_RECORDED:],
+        "looks": [*status.looks, [round(trial.now.timestamp()), *_four(look)]][-MOST_LOOKS:],
         "pooled": [effect.numerator, effect.denominator],
         "lattice": list(effect.logs),
         "missed_looks": 0,

@@ -14,7 +14,7 @@ from assay.api.base import Condition, ConditionStatus
 from assay.api.modeldeployment import ModelDeploymentStatus, Stage
 from assay.core.times import second
 
-TRUE, FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
+TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 LONGEST = 1024
 MOST = 16  # conditions of a status, those of other writers included
 
@@ -54,7 +54,7 @@ class Type(StrEnum):
     PROGRESSING = "Progressing"  # a rollout moves
     RECONCILING = "Reconciling"  # abnormal when True: what spec wants is not so yet
     STALLED = "Stalled"  # abnormal when True: somebody must act
-    UNDERPOWERED = "Underpowered"  # abnormal when True: the evidence will probably not come before deadlineSeconds
+    UNDERPOWERED = "Underpowered"  # abnormal when True: the evidence will probably not come before deadlineSeconds; Unknown: nobody can tell
 
 
 class Refusal(Protocol):
@@ -113,6 +113,8 @@ class Facts:
     """Why not."""
     underpowered: str = ""
     """Which check will probably not be decided in time, and what helps; empty where all will."""
+    unforeseen: str = ""
+    """Of which check nobody can tell that; empty where everything is known."""
 
 
 def of(facts: Facts, generation: int, now: datetime) -> tuple[Condition, ...]:
@@ -135,28 +137,31 @@ def of(facts: Facts, generation: int, now: datetime) -> tuple[Condition, ...]:
         (Type.PROGRESSING, progressing, told, message),
         (Type.RECONCILING, reconciling, told, message if reconciling else ""),
         (Type.STALLED, stalled, told if stalled else calm, message if stalled else ""),
-        (
-            Type.UNDERPOWERED,
-            bool(facts.underpowered),
-            Reason.UNDERPOWERED if facts.underpowered else calm,
-            facts.underpowered,
-        ),
     )
+    found = [(kind, TRUE if holds else FALSE, why, text) for kind, holds, why, text in rows]
+    found.append((Type.UNDERPOWERED, *_power(facts, calm)))
     return tuple(
         Condition(
             type=kind,
-            status=TRUE if holds else FALSE,
+            status=holds,
             reason=why,
             message=text[:LONGEST],
             observed_generation=generation,
             last_transition_time=second(now),
         )
-        for kind, holds, why, text in rows
+        for kind, holds, why, text in found
     )
 
 
 def _availability(facts: Facts) -> tuple[Reason, str]:
     return (Reason.SERVING, "") if facts.available else (Reason.STABLE_UNAVAILABLE, facts.unavailable)
+
+
+def _power(facts: Facts, calm: Reason) -> tuple[ConditionStatus, Reason, str]:
+    """Return whether some check will come too late; what nobody can tell is no promise that it will not."""
+    if facts.underpowered:
+        return TRUE, Reason.UNDERPOWERED, facts.underpowered
+    return (UNKNOWN if facts.unforeseen else FALSE), calm, facts.unforeseen
 
 
 def merge(old: Sequence[Condition], new: Sequence[Condition], now: datetime) -> list[Condition]:

@@ -2,7 +2,8 @@
 
 from assay.api.checks import DEFAULT_COVERAGE, Check
 from assay.api.modeldeployment import CheckStatus
-from assay.core.evidence import Arms, Counted
+from assay.core.evidence import Counted
+from assay.core.scrapes import Arms
 
 ENOUGH = 50  # predictions of a revision, from which on a share is more than chance: 0.8 is known to 0.11
 

@@ -1,12 +1,13 @@
 """The values that pass between looking, deciding and acting."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
 from assay.api.base import Manifest
 from assay.api.modeldeployment import ModelDeploymentStatus
+from assay.stats.counts import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,21 @@ class Series:
     labels: Mapping[str, str]
     samples: tuple[tuple[float, float], ...]
     """(seconds since the epoch by Prometheus' clock, value), oldest first; never NaN or infinite."""
+    bounds: tuple[float, ...] = ()
+    """Of a native histogram, of which the value counts all events: its finite bounds."""
+    upto: Floats | None = field(default=None, compare=False)
+    """Of a native histogram: how many events were at most at each bound; of the size (samples, bounds)."""
+
+    def only(self, times: Collection[float]) -> "Series":
+        """Return its samples at these times."""
+        if len(times) >= len(self.samples) and all(time in times for time, _ in self.samples):
+            return self
+        return self.at([place for place, (time, _) in enumerate(self.samples) if time in times])
+
+    def at(self, places: Sequence[int]) -> "Series":
+        """Return some of its samples."""
+        upto = None if self.upto is None else self.upto[list(places)]
+        return Series(self.labels, tuple(self.samples[place] for place in places), self.bounds, upto)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import TypeAlias
 from assay.api.checks import Check, CheckPreset
 from assay.api.modeldeployment import Analysis, CheckStatus
 from assay.core.decision import Missing
-from assay.core.evidence import Readings
 from assay.core.hypotheses import Trial
+from assay.core.scrapes import Readings
 from assay.stats.dispersion import HOPELESS, Pair, dispersion, effective, factor
 from assay.stats.proportion import Look
 

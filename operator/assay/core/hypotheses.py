@@ -8,8 +8,8 @@ from assay.api.checks import DEFAULT_MARGIN, DEFAULT_TOLERANCE, Check, Threshold
 from assay.api.metrics import Better
 from assay.api.modeldeployment import Analysis, CheckStatus, DecisionRule, ModelDeploymentSpec
 from assay.core.decision import Missing
-from assay.core.evidence import Arms, Readings
 from assay.core.processes import Rule
+from assay.core.scrapes import Arms, Readings
 from assay.stats import means, proportion, spending
 
 TOP_RATE = 1 - 1e-6  # a tolerated rate is kept below 1, where odds end

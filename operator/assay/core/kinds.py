@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 Pair: TypeAlias = tuple[int, int]
 """(bad, total)"""
 Numbers: TypeAlias = tuple[float, ...]
@@ -40,6 +43,12 @@ class Kinds:
     def labelled(self) -> bool:
         """Whether events without a label are counted apart."""
         return self.events == (TOTAL, UNLABELLED)
+
+    @property
+    def pairs(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Places of the parts, and of their wholes."""
+        parts, wholes = np.array(self.parts, dtype=np.intp).reshape(-1, 2).T
+        return parts, wholes
 
     def pair(self, side: Numbers) -> Pair:
         """Return (bad, total) of a proportion."""

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 from assay.api.modeldeployment import CandidateStatus, CheckStatus, ModelDeploymentStatus
 from assay.core import canary, checks, measures, minimum
-from assay.core.evidence import Arms
 from assay.core.hypotheses import Trial, rank_tests
 from assay.core.plan import candidate_of, stable_of
+from assay.core.scrapes import Arms
 from assay.core.sentences import LONGEST
 from assay.core.times import moment, parsed
 from assay.core.world import World, pods_for

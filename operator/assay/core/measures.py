@@ -8,9 +8,8 @@ from typing import TypeAlias
 
 from assay.api.checks import Check, CheckPreset
 from assay.api.metrics import LabelMatch, Mean, Proportion, Ratio
-from assay.core import evidence
+from assay.core import scrapes
 from assay.core.decision import Missing, Query, Series
-from assay.core.evidence import Arms, Events, Readings
 from assay.core.kinds import GAUGE, GOOD, MEAN, RATIO, Kinds, histogram_of
 from assay.core.names import (
     CORRECT,
@@ -22,6 +21,7 @@ from assay.core.names import (
     UNLABELLED,
     WRONG,
 )
+from assay.core.scrapes import Arms, Events, Readings
 
 ALL = "+Inf"  # the bound of the bucket that holds every request
 RESPONSE_CLASS = "envoy_response_code_class"
@@ -103,13 +103,12 @@ def _slow(series: tuple[Series, ...]) -> Events | Missing:
     return Events.proportion(tuple(bad), tuple(total))
 
 
-def histogram(series: Sequence[Series], unit: float = 1.0, *, native: bool = False) -> Events | Missing:
+def histogram(series: Sequence[Series], unit: float = 1.0) -> Events | Missing:
     """Return the buckets of a classic histogram, at scrapes that told all of them.
 
     Args:
         series: Of all bounds, which the label `le` names.
         unit: What one is of what the bounds are written in: 1000 for milliseconds.
-        native: Whether they were made of a native histogram, whose buckets may be joined.
     """
     bounds = {one.labels.get("le", ""): _bound(one) for one in series}
     finite = sorted({bound / unit for bound in bounds.values() if math.isfinite(bound)})
@@ -127,8 +126,17 @@ def histogram(series: Sequence[Series], unit: float = 1.0, *, native: bool = Fal
             return Missing(f"pod {buckets[0].labels.get('pod')} has {len(buckets)} buckets, others have {len(kinds)}")
         times = set.intersection(*({at for at, _ in one.samples} for one in buckets))
         for kind, one in zip(kinds, sorted(buckets, key=_bound), strict=True):
-            kind.append(Series(one.labels, tuple(sample for sample in one.samples if sample[0] in times)))
-    return Events(tuple(map(tuple, kinds)), histogram_of(finite, native=native), tuple(finite))
+            kind.append(one.only(times))
+    return Events(tuple(map(tuple, kinds)), histogram_of(finite), tuple(finite))
+
+
+def native_histogram(series: tuple[Series, ...]) -> Events | Missing:
+    """Return the buckets of native histograms, each of which tells all of its own at every scrape."""
+    bounds = {one.bounds for one in series}
+    if bounds - {()} != bounds or len(bounds) > 1:
+        return Missing("it is no native histogram: see whether Prometheus scrapes it as one, or leave out `native`")
+    (shared,) = bounds or {()}
+    return Events((*((),) * len(shared), series), histogram_of(shared, native=True), shared)
 
 
 def _bound(series: Series) -> float:
@@ -153,15 +161,19 @@ def events(check: Check, found: Found, *, history: bool = False) -> Events | Mis
     if check.preset is CheckPreset.ACCURACY:
         return _outcomes(series[0], check.class_coverage or {})
     if check.quantile is not None:
-        own = check.histogram is not None
-        native = own and check.histogram is not None and check.histogram.native
-        return histogram(series[0], 1.0 if own else MILLISECONDS, native=native)
+        return _histogram(check, series[0])
     if check.preset is CheckPreset.LATENCY:
         return _slow(series[0])
     if check.preset is None:
         return _of_counters(check, series)
     bad = tuple(one for one in series[0] if one.labels.get(RESPONSE_CLASS) == "5")
     return Events.proportion(bad, series[0])
+
+
+def _histogram(check: Check, series: tuple[Series, ...]) -> Events | Missing:
+    if check.histogram is None:
+        return histogram(series, MILLISECONDS)
+    return native_histogram(series) if check.histogram.native else histogram(series)
 
 
 def _of_counters(check: Check, series: Sequence[tuple[Series, ...]]) -> Events | Missing:
@@ -227,7 +239,7 @@ def _scraped_together(check: Check, answers: Sequence[tuple[Series, ...]]) -> Ev
             return Missing(f"pod {pod} does not export its {lacking[0]} with the labels of its other counters")
         times = set.intersection(*({at for at, _ in one.samples} for one in told.values()))
         for kind, one in told.items():
-            found[kind].append(Series(one.labels, tuple(sample for sample in one.samples if sample[0] in times)))
+            found[kind].append(one.only(times))
     return of_values(check, tuple(map(tuple, found)))
 
 
@@ -238,7 +250,7 @@ def _with_outcome(series: tuple[Series, ...], outcome: str) -> tuple[Series, ...
 def read(check: Check, found: Found, arms: Arms) -> Readings | Missing:
     """Return what the counters of a check say."""
     series = events(check, found)
-    readings = series if isinstance(series, Missing) else evidence.read(series, arms)
+    readings = series if isinstance(series, Missing) else scrapes.read(series, arms)
     if readings:
         return readings
     asked = " or ".join(map(_told, _queries(check)))
@@ -250,7 +262,7 @@ def read_before(check: Check, found: Found, arms: Arms) -> Readings | Missing:
     series = events(check, found, history=True)
     if isinstance(series, Missing):
         return series
-    readings = evidence.read(series, arms)
+    readings = scrapes.read(series, arms)
     return {} if isinstance(readings, Missing) else readings
 
 

@@ -4,12 +4,12 @@ import math
 
 from assay.api.base import Verdict
 from assay.api.modeldeployment import CheckStatus, ProcessState
-from assay.core import minimum
+from assay.core import minimum, past_looks
 from assay.core.hypotheses import Rules
-from assay.core.processes import Rule
-from assay.stats import power, proportion
+from assay.core.past_looks import LATELY
+from assay.core.processes import Rule, averages
+from assay.stats import means, means_power, power, proportion
 
-LATELY = 10  # looks, by whose traffic the next ones are foretold
 LEAST = 3  # looks before anything is foretold
 MOST = 10_000  # looks; more is as good as never
 
@@ -25,13 +25,34 @@ def outlook(status: CheckStatus, rules: Rules) -> str:
         _left(status, rules.safety, status.safety),
         math.inf if rules.negligible is None else _left(status, rules.negligible, status.negligible),
     )
-    least = minimum.looks_left(status, _each(status))
+    return _told(status, harm, safety, _each(status), "rates")
+
+
+def of_values(status: CheckStatus, harm: means.Rule, safety: means.Rule) -> str:
+    """Return the same of a mean or a ratio, at the means and the spread that were seen; nothing of a gauge."""
+    if status.verdict is not Verdict.UNDECIDED or len(status.value_looks) < LEAST or harm.gauge:
+        return ""
+    if not status.harm.sums:
+        return ""  # looks are kept, and what they said is not: hands have been there
+    seen = averages(harm, status.harm).sums
+    part = past_looks.weight(status.value_looks) / seen.w
+
+    def left(rule: means.Rule, state: ProcessState) -> float:
+        return means_power.looks_left(rule, averages(rule, state), seen, part)
+
+    each = past_looks.of_candidate(status.value_looks)
+    return _told(status, left(harm, status.harm), left(safety, status.safety), each, "means")
+
+
+def _told(status: CheckStatus, harm: float, safety: float, each: float, what_stays: str) -> str:
+    """Return the sooner of both, in looks; safety not before what promotion asks for, at so many candidate requests a look."""
     looks, what = min((harm, "harm is shown"), (safety, "safety is shown"))
+    least = minimum.looks_left(status, each)
     if looks == safety and least > looks:
         looks, what = least, "enough is counted to promote"
     if looks > MOST:
         return ""
-    return f"about {max(1, math.ceil(looks))} more looks until {what}, if the rates stay as they are"
+    return f"about {max(1, math.ceil(looks))} more looks until {what}, if the {what_stays} stay as they are"
 
 
 def _each(status: CheckStatus) -> float:

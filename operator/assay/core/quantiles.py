@@ -12,8 +12,9 @@ from typing import NamedTuple
 from assay.api.checks import DEFAULT_TOLERANCE, Check
 from assay.api.modeldeployment import CheckStatus, QuantileState, RanksState
 from assay.core import dispersion
-from assay.core.evidence import Counted, Readings
+from assay.core.evidence import Counted
 from assay.core.hypotheses import Trial
+from assay.core.scrapes import Readings
 from assay.core.sentences import span
 from assay.stats import buckets, latency, wilcoxon
 from assay.stats.boundary import Density

@@ -13,11 +13,11 @@ from functools import partial
 from typing import TypeAlias
 
 from assay.api.modeldeployment import CheckStatus, ModelDeploymentSpec
-from assay.core import canary, checks, evidence
+from assay.core import canary, checks, scrapes
 from assay.core.decision import Missing, Series
-from assay.core.evidence import Arms, Events, Readings
 from assay.core.hypotheses import Trial, rank_tests
 from assay.core.names import METRIC_REVISION
+from assay.core.scrapes import Arms, Events, Readings
 from assay.core.sentences import sentence
 
 ARMS = Arms("stable", "candidate")
@@ -159,18 +159,19 @@ class _Tape:
     def _read(self, part: Callable[[list[float]], list[float]]) -> Readings | Missing:
         chosen = {target: part(times) for target, times in self._times.items()}
         series = tuple(tuple(track.at(chosen[track.target]) for track in kind) for kind in self._kinds)
-        return evidence.read(replace(self._events, series=series), ARMS)
+        return scrapes.read(replace(self._events, series=series), ARMS)
 
 
 class _Track:
     """One series, to be read at chosen times."""
 
     def __init__(self, series: Series) -> None:
-        self._labels = series.labels
+        self._series = series
         self.target: Target = tuple(series.labels.get(label, "") for label in ("pod", "instance", "job"))
         self.of_candidate = series.labels.get(METRIC_REVISION) == ARMS.candidate
         self.values = dict(series.samples)
+        self._places = {time: place for place, (time, _) in enumerate(series.samples)}
 
     def at(self, times: Sequence[float]) -> Series:
         """Return its samples at these times, as far as there are any."""
-        return Series(self._labels, tuple((time, self.values[time]) for time in times if time in self.values))
+        return self._series.at([self._places[time] for time in times if time in self._places])

@@ -18,7 +18,7 @@ from assay.core.conditions import Facts, Type, refused
 from assay.core.decision import Action, Decision, Ensure, Needs, Ref, Remove, Seen
 from assay.core.manifests import ManifestOptions
 from assay.core.plan import SOON, Plan
-from assay.core.prospects import underpowered
+from assay.core.prospects import underpowered, unforeseen
 from assay.core.sound import sound
 from assay.core.split import LARGEST_GENERATION, Backend, Split
 from assay.core.times import moment, since
@@ -254,4 +254,5 @@ def _facts(found: World, plan: Plan) -> Facts:
         available=not unavailable,
         unavailable=unavailable,
         underpowered=underpowered(found.resource.spec, plan.status),
+        unforeseen=unforeseen(found.resource.spec, plan.status),
     )

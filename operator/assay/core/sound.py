@@ -25,6 +25,7 @@ from assay.api.modeldeployment import (
     RanksState,
     WalkState,
 )
+from assay.core import past_looks
 from assay.core.checks import safety_share
 from assay.core.split import LARGEST_GENERATION
 from assay.core.times import moment, parsed
@@ -92,6 +93,7 @@ def is_sound(check: CheckStatus, analysis: Analysis, now: datetime) -> bool:
         and _are_totals(check.totals)
         and _is_hour(check.before)
         and all(len(one) == LOOK and max(one) <= MOST for one in check.looks)
+        and all(map(_is_value_look, check.value_looks))
         and _are_odds(check.odds)
         and len(check.pooled) in (0, 2, SUMS)
         and all(abs(one) <= HUGEST for one in check.pooled)
@@ -121,10 +123,10 @@ def _are_sums(state: ProcessState) -> bool:
     sums = Sums(int(state.sums[0]), int(state.sums[1]), *state.sums[2:])
     if state.sums[:2] != [sums.n_c, sums.n_s] or not (0 <= sums.n_c <= MOST and 0 <= sums.n_s <= MOST):
         return False
-    weights = sums.w >= 1 / 2 and sums.w**2 / MOST <= sums.ww <= sums.w**2 * (1 + ROUNDING)
+    weights = 1 / 2 <= sums.w <= MOST and sums.w**2 / MOST <= sums.ww <= sums.w**2 * (1 + ROUNDING)
     squares = sums.ww_mc_mc, sums.ww_ms_ms, sums.ww_vc_nc, sums.ww_vs_ns, sums.ww_vs_nc, sums.ww_vc_ns, state.pace
     means = max(abs(sums.w_mc), abs(sums.w_ms)) <= MOST * LARGEST
-    return weights and sums.w <= MOST and means and min(squares) >= 0
+    return weights and means and min(squares) >= 0
 
 
 def _is_walk(walk: WalkState) -> bool:
@@ -174,6 +176,12 @@ def _is_law(ranks: RanksState) -> bool:
     """Return whether a bound was crossed, or else the density holds all other chance."""
     density = Density(ranks.lowest, ranks.highest, tuple(ranks.density))
     return len(ranks.density) == NODES and abs(mass(density) + ranks.spent - 1) <= FORGOTTEN
+
+
+def _is_value_look(look: Sequence[float]) -> bool:
+    """Return whether a look at values can have left this: numbers that can be calculated with, and values of both sides."""
+    numbers = len(look) in past_looks.WIDTHS and all(abs(one) <= HUGEST for one in look)
+    return numbers and look[0] >= 0 and all(1 <= count <= MOST for count in past_looks.counts(look))
 
 
 def _are_totals(totals: Sequence[int]) -> bool:

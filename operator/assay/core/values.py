@@ -9,10 +9,12 @@ from typing import Any
 
 from assay.api.checks import Check
 from assay.api.modeldeployment import CheckStatus, CounterState
-from assay.core.evidence import Counted, Reading, Readings, chosen, to_state
+from assay.core import outlook, past_looks
+from assay.core.evidence import Counted, chosen, to_state
 from assay.core.hypotheses import Trial, rules_of_values
 from assay.core.kinds import GAUGE, Numbers
 from assay.core.processes import averaged, averages, told
+from assay.core.scrapes import Reading, Readings
 from assay.core.sentences import LEVEL, sentence, span
 from assay.core.times import moment
 from assay.stats import means
@@ -58,7 +60,7 @@ def gauged(known: Sequence[CounterState], readings: Readings, floor: float) -> C
 
 def _values(reading: Reading, *, of_candidate: bool) -> list[float]:
     wanted = 1 + GAUGE.width * of_candidate
-    return [value for (index, _), value in reading.series.items() if index == wanted]
+    return reading.values(wanted)
 
 
 def added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> CheckStatus:
@@ -73,6 +75,8 @@ def added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> 
         "step_requests": status.step_requests + look.candidate.count,
         "last_look_time": moment(trial.now),
     }
+    if look.candidate.count and look.stable.count:
+        update["value_looks"] = past_looks.with_one(status.value_looks, counted, trial.now)
     if check.ratio is not None:
         grown = (*counted.candidate[1:3], *counted.stable[1:3])
         update["pooled"] = [a + b for a, b in zip(status.pooled or [0.0] * 4, grown, strict=True)]
@@ -118,7 +122,7 @@ def worded(check: Check, status: CheckStatus, trial: Trial) -> CheckStatus:
         }
     )
     lacks = means.lacking(safety, averages(safety, status.safety).sums)
-    parts = [summary(check, status), LACKS[lacks] if lacks else ""]
+    parts = [summary(check, status), LACKS[lacks] if lacks else "", outlook.of_values(status, harm, safety)]
     if check.gauge is not None:
         parts.append("a gauge holds a candidate, and never rolls it back")
     return status.model_copy(update={"reason": sentence("; ".join(part for part in parts if part))})

@@ -1,5 +1,6 @@
 """Given everything else about a look, how likely is each possible number of bad candidate requests?"""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -104,7 +105,12 @@ class Family:
         if self.high - self.low < SMALL:
             return np.full(log_odds.shape, float(self.low)), np.full(log_odds.shape, float(self.high))
         modes = self.modes(log_odds)
-        width = np.full(modes.shape, 8.0)
+        cells = [modes, self.total - modes]
+        if self.kind == "relative":
+            cells += [self.bad - modes, self.other - self.bad + modes]
+        # Of a normal law that is as narrow, this is the width; of others, nearly.
+        deviation = 1 / np.sqrt(sum(1 / (cell + 1) for cell in cells))
+        width = np.ceil(math.sqrt(-4 * LOG_TAIL) * deviation)
         while True:
             short = ~(self._covered(modes, width, log_odds, 1) & self._covered(modes, width, log_odds, -1))
             if not short.any():

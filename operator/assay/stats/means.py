@@ -127,11 +127,11 @@ def update(rule: Rule, evidence: Evidence, look: Look) -> Evidence:
         The evidence with this look; the look is left out where a side has no values. Once refuted, refuted, but looks
         are added still, for the estimate. Only a gauge, which decides nothing for good, may be taken back.
     """
-    sums = _added(evidence.sums, look)
+    sums = added(evidence.sums, look)
     if (evidence.refuted and not rule.gauge) or lacking(rule, sums):
         return replace(evidence, sums=sums)
-    evidence = replace(evidence, sums=sums, pace=evidence.pace or _pace(rule, sums))
-    return replace(evidence, refuted=_log_score(rule, evidence) >= -math.log(rule.level))
+    evidence = replace(evidence, sums=sums, pace=evidence.pace or pace_of(rule, sums))
+    return replace(evidence, refuted=log_score(rule, evidence) >= -math.log(rule.level))
 
 
 def score(rule: Rule, evidence: Evidence) -> float:
@@ -140,7 +140,7 @@ def score(rule: Rule, evidence: Evidence) -> float:
         return 1 / rule.level
     if not evidence.pace or lacking(rule, evidence.sums):
         return 1.0
-    return math.exp(min(_log_score(rule, evidence), -math.log(rule.level)))
+    return math.exp(min(log_score(rule, evidence), -math.log(rule.level)))
 
 
 def lacking(rule: Rule, sums: Sums) -> Lack | None:
@@ -227,7 +227,8 @@ def precision(variance: float, alpha: float) -> float:
     return variance / (doubt + math.log1p(doubt))
 
 
-def _added(sums: Sums, look: Look) -> Sums:
+def added(sums: Sums, look: Look) -> Sums:
+    """The sums with one more look; the same where a side of it has no values."""
     c, s = look.candidate, look.stable
     if not c.count or not s.count:
         return sums
@@ -252,7 +253,8 @@ def _added(sums: Sums, look: Look) -> Sums:
     return Sums(*(a + b for a, b in zip(astuple(sums), astuple(more), strict=True)))
 
 
-def _log_score(rule: Rule, evidence: Evidence) -> float:
+def log_score(rule: Rule, evidence: Evidence) -> float:
+    """Logarithm of the bets' wealth, where nothing is lacking; refuted at 1 / level."""
     z, variance = _standing(evidence.sums, rule.null)
     return log_mixture(rule.sign * z, _clock(variance, evidence))
 
@@ -262,7 +264,7 @@ def _clock(variance: float, evidence: Evidence) -> float:
     return min(max(variance / evidence.pace, 1 / LATEST), LATEST)
 
 
-def _pace(rule: Rule, sums: Sums) -> float:
+def pace_of(rule: Rule, sums: Sums) -> float:
     """The pace with which the bound is best when `clear` is CLEAR standard errors, from what looks told so far."""
     _, variance = _standing(sums, rule.null)
     return precision((CLEAR * variance / (rule.clear * sums.w_ms)) ** 2, rule.level)
@@ -279,7 +281,7 @@ def _standing(sums: Sums, at: float) -> tuple[float, float]:
     gap = sums.w_mc - at * sums.w_ms
     within = max(sums.ww_vc_nc, at * at * sums.ww_vs_nc) + max(at * at * sums.ww_vs_ns, sums.ww_vc_ns)
     equal = looks(sums)
-    between = _between(sums, at) * equal / (equal - 1) if equal > 1 else 0.0
+    between = between_looks(sums, at) * equal / (equal - 1) if equal > 1 else 0.0
     found = []
     if within > 0:
         found.append((gap / math.sqrt(within), within))
@@ -290,7 +292,7 @@ def _standing(sums: Sums, at: float) -> tuple[float, float]:
     return min(found, key=lambda one: abs(one[0]), default=(0.0, 0.0))
 
 
-def _between(sums: Sums, at: float) -> float:
+def between_looks(sums: Sums, at: float) -> float:
     """Sum of w^2 times the squared distance of each look's contrast from their mean."""
     middle = (sums.w_mc - at * sums.w_ms) / sums.w
     squares = sums.ww_mc_mc - 2 * at * sums.ww_mc_ms + at * at * sums.ww_ms_ms
