@@ -191,3 +191,14 @@ def test_only_a_native_histogram_s_buckets_may_be_joined(native: bool) -> None: 
     assert query.metric == ("seconds" if native else "seconds_bucket")
     assert not isinstance(found, Missing)
     assert (found.kinds.coarsens, found.bounds) == (native, (0.5,))
+
+
+def test_series_without_buckets_of_their_own_or_with_others_than_the_rest_are_no_native_histogram() -> None:
+    plain = a_series((1.0, 2.0))
+    whole, other = (replace(plain, bounds=bounds, upto=np.array([[1.0]])) for bounds in ((0.5,), (0.25,)))
+
+    for told in ((plain,), (whole, plain), (whole, other)):
+        assert measures.native_histogram(told) == Missing(
+            "it is no native histogram: see whether Prometheus scrapes it as one, or leave out `native`"
+        )
+    assert not isinstance(measures.native_histogram((whole, whole)), Missing)

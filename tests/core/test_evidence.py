@@ -172,8 +172,7 @@ def test_a_reading_shows_a_revision_by_any_event_with_or_without_a_label() -> No
 
 
 def test_all_that_grew_is_told_of_either_revision() -> None:
-    told = {"fresh": True, "stable_seen": True, "candidate_seen": True}
-    found = Counted((2, 9, 5), (1, 4, 3), PROPORTION, (), (), **told)
+    found = Counted((2, 9, 5), (1, 4, 3), PROPORTION, (), (), fresh=True, stable_seen=True, candidate_seen=True)
 
     assert found.look == Look(4, 1, 9, 2)
     assert (found.events, found.unlabelled) == ((7, 14), (3, 5))
@@ -401,11 +400,17 @@ def test_no_event_is_counted_that_did_not_happen(history: History) -> None:
     assert total <= sum(happened)
 
 
+def steady(pods: list[list[Second]]) -> list[list[Second]]:
+    """Nobody loses so many scrapes that the others wait no longer."""
+    return [[(*second[:5], second[5] or at % 2 == 0) for at, second in enumerate(pod)] for pod in pods]
+
+
 @given(histories())
 def test_without_restarts_every_event_between_scrapes_is_counted_once(history: History) -> None:
     pods, looks = history
-    # Each pod has counted something before its first scrape, so that it is known from then on.
-    calm = [[(0, 1, 0, 1, False, True), *[(*second[:4], False, second[5]) for second in pod]] for pod in pods]
+    # Each pod has counted something before its first scrape, so that it is known from then on; at the end all are scraped.
+    begin, end = (0, 1, 0, 1, False, True), (0, 0, 0, 0, False, True)
+    calm = [[begin, *[(*second[:4], False, second[5]) for second in pod], end] for pod in steady(pods)]
     lives, looked = zip(*[_lived(pod) for pod in calm], strict=True)
     known: tuple[CounterState, ...] = ()
     sums = [0, 0, 0, 0]
@@ -425,7 +430,7 @@ def test_without_restarts_every_event_between_scrapes_is_counted_once(history: H
 @given(histories())
 def test_looking_more_often_counts_the_same(history: History) -> None:
     pods, looks = history
-    lives = [_lived(pod)[0] for pod in pods]
+    lives = [_lived(pod)[0] for pod in steady(pods)]
     last = float(looks[-1])
     often: tuple[CounterState, ...] = ()
     total = 0
@@ -439,6 +444,43 @@ def test_looking_more_often_counts_the_same(history: History) -> None:
     assert often == once.counters
 
 
+def arms(stable: tuple[tuple[float, float], ...], candidate: tuple[tuple[float, float], ...]) -> Events:
+    return Events.proportion((), (series("s", ARMS.stable, *stable), series("c", ARMS.candidate, *candidate)))
+
+
+def test_who_lost_a_scrape_is_waited_for_so_that_looks_compare_the_same_stretch_of_time() -> None:
+    """A burst between 10 and 20; the candidate's scrape at 20 was lost, and at 30 tells of it too."""
+    known = counted(arms(((10, 100),), ((10, 10),))).counters
+
+    waits = counted(arms(((10, 100), (20, 900)), ((10, 10),)), known)
+    comes = counted(arms(((10, 100), (20, 900), (30, 1000)), ((10, 10), (30, 100))), waits.counters)
+
+    assert (waits.fresh, waits.late, waits.counters) == (False, "c", known)
+    assert (comes.look.stable_total, comes.look.candidate_total, comes.late) == (900, 90, "")
+
+
+def test_nobody_is_waited_for_after_three_scrapes_of_another() -> None:
+    known = counted(arms(((10, 100),), ((10, 10),))).counters
+    stable = ((10, 100.0), (20, 110.0), (30, 120.0), (40, 130.0))
+
+    assert counted(arms(stable[:3], ((10, 10),)), known).look.stable_total == 0
+    gone = counted(arms(stable, ((10, 10),)), known)
+    assert (gone.look.stable_total, gone.look.candidate_total, gone.late) == (30, 0, "")
+
+    back = counted(arms((*stable, (50, 140), (60, 150)), ((10, 10), (50, 100), (60, 107))), gone.counters)
+    assert (back.look.stable_total, back.look.candidate_total) == (20, 7), "what it counted alone is left out"
+
+
+def test_targets_that_are_scraped_at_other_moments_are_in_step() -> None:
+    known = counted(arms(((10, 100),), ((14, 10),))).counters
+
+    before = counted(arms(((10, 100), (20, 200)), ((14, 10),)), known)
+    after = counted(arms(((10, 100), (20, 200)), ((14, 10), (24, 20))), before.counters)
+
+    assert (before.look.stable_total, before.late) == (0, "c")
+    assert (after.look.stable_total, after.look.candidate_total) == (100, 10)
+
+
 def buckets(pod: str, revision: str, *scrapes: tuple[float, int, int, int]) -> tuple[Series, ...]:
     """Return events up to 0.1, up to 0.2 and all, at each scrape."""
     return tuple(series(pod, revision, *((scrape[0], scrape[1 + kind]) for scrape in scrapes)) for kind in range(3))
@@ -450,13 +492,13 @@ def histogram(*arms: tuple[Series, ...]) -> Events:
 
 
 def test_a_histogram_is_counted_bucket_by_bucket_also_across_a_reset() -> None:
-    stable = buckets("p", ARMS.stable, (10, 5, 8, 10), (20, 50, 80, 100))
+    stable = buckets("p", ARMS.stable, (10, 5, 8, 10), (20, 50, 80, 100), (30, 50, 80, 100))
     restarted = buckets("q", ARMS.candidate, (10, 5, 8, 10), (20, 6, 9, 11), (30, 1, 1, 4))
     first = counted(histogram(stable, restarted))
     assert first.events == (5, 90)
     assert first.histogram.candidate == (2, 0, 3)  # 1 + 1 in the first bucket; of 1 + 4 events 2 + 0 up to 0.2
     assert first.histogram.stable == (45, 27, 18)
-    again = counted(histogram(buckets("p", ARMS.stable, (90, 51, 83, 104)), restarted), first.counters)
+    again = counted(histogram(buckets("p", ARMS.stable, (90, 51, 83, 104))), first.counters)
     assert again.histogram.stable == (1, 2, 1)
     assert again.histogram.candidate == (0, 0, 0)
 
@@ -482,7 +524,7 @@ def native(*arms: tuple[Series, ...]) -> Events:
 
 def test_joined_buckets_of_a_native_histogram_are_no_reset_and_count_nothing_until_the_next_scrape() -> None:
     joined = buckets("p", ARMS.stable, (10, 50, 80, 100), (20, 0, 85, 110), (30, 0, 87, 112))
-    found = counted(native(joined, buckets("q", ARMS.candidate, (10, 1, 1, 1), (20, 2, 2, 3))))
+    found = counted(native(joined, buckets("q", ARMS.candidate, (10, 1, 1, 1), (20, 2, 2, 3), (30, 2, 2, 3))))
     assert found.histogram.stable == (0, 2, 0)
     assert found.histogram.candidate == (1, 0, 1)
     anew = counted(native(buckets("p", ARMS.stable, (10, 50, 80, 100), (20, 1, 2, 5))))

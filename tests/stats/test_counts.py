@@ -58,17 +58,28 @@ def test_probabilities_and_likelihood_ratios_are_those_of_exact_arithmetic(
 )
 @pytest.mark.parametrize("log_odds", [-9.0, -6.0, -0.1, 0.0, 1.6, 6.0])
 def test_what_lies_outside_a_window_weighs_nothing(family: Family, log_odds: float) -> None:
-    """Also beside other odds, whose window is wide enough sooner."""
-    (first, _), (last, _) = family.windows(np.array([log_odds, 0.0]))
+    (first,), (last,) = family.windows(np.array([log_odds]))
+    assert outside(family, log_odds, first, last) < -79
+
+
+def outside(family: Family, log_odds: float, first: float, last: float) -> float:
+    """Logarithm of what lies outside a window, of the most likely count's chance, which lies inside."""
     every = np.arange(family.low, family.high + 1, dtype=float)
     logs = every * log_odds - gammaln(every + 1) - gammaln(family.total - every + 1)
     if family.kind == "relative":
         logs -= gammaln(family.bad - every + 1) + gammaln(family.other - family.bad + every + 1)
     inside = (every >= first) & (every <= last)
     assert logs[inside].max() == logs.max()
-    if not inside.all():
-        outside = logs[~inside]
-        assert np.log(np.exp(outside - outside.max()).sum()) + outside.max() - logs.max() < -79
+    return float(np.logaddexp.reduce(logs[~inside]) - logs.max()) if not inside.all() else -math.inf
+
+
+def test_windows_of_many_odds_at_once_are_those_of_each_alone_and_wide_enough_where_few_counts_are_likely() -> None:
+    """From one expected count in ten looks to all but that: near the ends the law is far from a normal one."""
+    family, log_odds = Family("absolute", 20_000, 0, 0), np.linspace(-12, 12, 121)
+    firsts, lasts = family.windows(log_odds)
+    for at, first, last in zip(log_odds, firsts, lasts, strict=True):
+        assert family.windows(np.array([at])) == (first, last)
+        assert outside(family, float(at), float(first), float(last)) < -79
 
 
 @given(looks(), st.sampled_from(["relative", "absolute"]))

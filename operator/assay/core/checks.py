@@ -95,7 +95,7 @@ def judge(
     status, lacking = with_odds(check, status, readings)
     floor, waiting = _floor(check, trial)
     if waiting:
-        return status.model_copy(update={"reason": waiting}) if status.verdict is Verdict.UNDECIDED else status
+        return _waiting(status, waiting)
     if isinstance(readings, Missing):
         return _missed(check, status, trial, readings.reason)
     if not lacking and not check.of_values:
@@ -109,6 +109,10 @@ def judge(
     return _counted(check, status, count(status.counters, readings, floor), trial)
 
 
+def _waiting(status: CheckStatus, why: str) -> CheckStatus:
+    return status.model_copy(update={"reason": why}) if status.verdict is Verdict.UNDECIDED else status
+
+
 def _at_quantile(check: Check, status: CheckStatus, before: HourBefore) -> Readings | Missing:
     readings = before()
     return readings if isinstance(readings, Missing) else quantiles.at_bound(check, status, readings)
@@ -116,6 +120,8 @@ def _at_quantile(check: Check, status: CheckStatus, before: HourBefore) -> Readi
 
 def _counted(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> CheckStatus:
     """Return the state with what was counted, or with why it is no evidence."""
+    if counted.late:
+        return _waiting(status, f"What others counted waits for the next scrape of pod {counted.late}.")
     status = coverage.added(check, status, counted)
     kept = status if not counted.fresh else status.model_copy(update={"counters": list(counted.counters)})
     reason = _unmeasured(check, counted, trial)

@@ -25,6 +25,7 @@ Bools: TypeAlias = NDArray[np.bool_]
 
 MOST_TARGETS = 256  # counters that fit into status
 MOST_NUMBERS = 8_192  # the same, of histograms
+GONE = 3  # scrapes of another target after the last of one, and that one is waited for no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Counted:
     """Whether a target that told something newer has ever counted an event of the stable revision."""
     candidate_seen: bool
     """The same of the candidate."""
+    late: str = ""
+    """A pod that lost a scrape, for whose next one others wait; empty where nobody waits."""
 
     @property
     def look(self) -> Look:
@@ -83,21 +86,26 @@ def count(known: Sequence[CounterState], readings: Readings, floor: float) -> Co
     """
     before = {(one.pod, one.target): one for one in known if one.time > floor}
     first = next((one for target in readings.values() for one in target), Reading(0.0, ()))
-    kinds = first.kinds
+    kinds, bounds = first.kinds, first.bounds
     sums, newer, counters = np.zeros(2 * kinds.width), [], []
+    readings, gone, late = in_step(readings, before)
+    if late:
+        return _waiting_for(late, known, first)
+    # What a target that is not known counted until the last look, it counted alone.
+    latest = max((one.time for one in before.values()), default=floor)
     alike: dict[tuple[Columns, int], list[tuple[tuple[Reading, ...], list[bool]]]] = defaultdict(list)
     for target in chosen(readings, before, kinds):
         mine, state = readings[target], before.get(target)
-        since = state.time if state else floor
+        since = state.time if state else latest
         old, fresh = [one for one in mine if one.time <= since], [one for one in mine if one.time > since]
         newer += fresh
         if fresh:
-            counters.append(to_state(target, fresh[-1]))
             base = state.time if state else fresh[0].time
             alike[mine[0].columns, len(mine)].append((mine, [one.time >= base for one in mine[:-1]]))
             if state is not None and not (old and old[-1].time >= base):
                 sums += _by_sums(state, fresh[0])
-        elif state is not None:
+            state = to_state(target, fresh[-1])
+        if state is not None and target not in gone:
             counters.append(state)
     for targets in alike.values():
         sums += _grown([mine for mine, _ in targets], np.array([counts for _, counts in targets]))
@@ -105,12 +113,52 @@ def count(known: Sequence[CounterState], readings: Readings, floor: float) -> Co
         tuple(sums[: kinds.width].tolist()),
         tuple(sums[kinds.width :].tolist()),
         kinds,
-        first.bounds,
+        bounds,
         tuple(sorted(counters, key=lambda one: (one.pod, one.target))),
         fresh=bool(newer),
         stable_seen=any(one.shows(one.stable) for one in newer),
         candidate_seen=any(one.shows(one.candidate) for one in newer),
     )
+
+
+def _waiting_for(pod: str, known: Sequence[CounterState], reading: Reading) -> Counted:
+    nothing, kinds = (0.0,) * reading.kinds.width, reading.kinds
+    return Counted(
+        nothing,
+        nothing,
+        kinds,
+        reading.bounds,
+        tuple(known),
+        fresh=False,
+        stable_seen=False,
+        candidate_seen=False,
+        late=pod,
+    )
+
+
+def in_step(readings: Readings, before: Mapping[Target, CounterState]) -> tuple[Readings, frozenset[Target], str]:
+    """Return the readings up to a moment of which all targets have told, each up to the reading that is nearest to it.
+
+    What a target counted around a lost scrape comes with its next one. Had the others been counted on their own meanwhile,
+    looks would compare different stretches of time, and a burst that came to both revisions would seem to be one's own.
+
+    Returns:
+        The readings; the targets that nobody waits for any more, which begin anew if they come back; and the pod that the
+        others wait for, if any.
+    """
+    horizon = max((found[-GONE].time for found in readings.values() if len(found) >= GONE), default=-math.inf)
+    newest = {target: found[-1].time for target, found in readings.items()}
+    gone = frozenset(target for target in readings if newest[target] < horizon)
+    until = min((newest[target] for target in readings.keys() - gone), default=0.0)
+    kept = {target: _up_to(until, found) for target, found in readings.items()}
+    stay = [one for one in before.keys() & readings.keys() - gone if kept[one][-1].time <= before[one].time]
+    moved = any(found[-1].time > before[one].time for one, found in readings.items() if one in before)
+    return kept, gone, min(stay)[0] if stay and moved else ""
+
+
+def _up_to(until: float, readings: Sequence[Reading]) -> tuple[Reading, ...]:
+    nearest = min(range(len(readings)), key=lambda at: abs(readings[at].time - until))
+    return tuple(readings[: nearest + 1])
 
 
 def chosen(readings: Readings, before: Mapping[Target, CounterState], kinds: Kinds) -> list[Target]:

@@ -15,6 +15,7 @@ from typing import TypeAlias
 from assay.api.modeldeployment import CheckStatus, ModelDeploymentSpec
 from assay.core import canary, checks, scrapes
 from assay.core.decision import Missing, Series
+from assay.core.evidence import GONE
 from assay.core.hypotheses import Trial, rank_tests
 from assay.core.names import METRIC_REVISION
 from assay.core.scrapes import Arms, Events, Readings
@@ -147,8 +148,8 @@ class _Tape:
         )
 
     def at(self, last: float, time: float) -> Readings | Missing:
-        """Return what a look sees: each target's samples since the last look, and the one before, from which they are counted."""
-        found = self._read(lambda times: times[max(0, bisect_right(times, last) - 1) : bisect_right(times, time)])
+        """Return what a look sees: each target's samples since the last look, and those before, from which they are counted."""
+        found = self._read(lambda times: times[max(0, bisect_right(times, last) - GONE) : bisect_right(times, time)])
         return found or Missing("nothing was recorded so far")
 
     def before(self, begin: float) -> Readings | Missing:
