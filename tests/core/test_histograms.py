@@ -66,6 +66,7 @@ def test_the_bound_up_to_which_nearest_to_the_quantile_has_come_is_taken(quantil
 def beyond(found: Readings, status: CheckStatus, quantile: str = "0.5") -> list[tuple[int, int]]:
     """(slow, all) of stable by the scrapes of the first pod."""
     told = quantiles.at_bound(a_check(quantile), status, found)
+    assert not any(without for pod in told.values() for one in pod for without in (one.stable[2], one.candidate[2]))
     return [(int(one.stable[0]), int(one.stable[1])) for one in told.get(("r0", ""), ())]
 
 

@@ -108,9 +108,9 @@ class Family:
         cells = [modes, self.total - modes]
         if self.kind == "relative":
             cells += [self.bad - modes, self.other - self.bad + modes]
-        # Of a normal law that is as narrow, this is the width; of others, nearly.
+        # As if the law were normal, which it is nearly, but for small counts. The bound asks for more, but seldom twice.
         deviation = 1 / np.sqrt(sum(1 / (cell + 1) for cell in cells))
-        width = np.ceil(math.sqrt(-4 * LOG_TAIL) * deviation)
+        width = np.ceil(math.sqrt(-2 * LOG_TAIL) * deviation)
         while True:
             short = ~(self._covered(modes, width, log_odds, 1) & self._covered(modes, width, log_odds, -1))
             if not short.any():
