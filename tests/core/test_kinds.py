@@ -44,3 +44,12 @@ def test_each_bucket_of_a_histogram_is_a_part_of_the_next_and_the_last_holds_all
     assert (kinds.parts, kinds.events) == (((0, 1), (1, 2)), (2,))
     assert (kinds.sums, kinds.falling, kinds.labelled, kinds.coarsens) == ((), (), False, native)
     assert histogram_of((0.1,)).coarsens is False, "only where somebody says so"
+
+
+@pytest.mark.parametrize(
+    "kinds", [PROPORTION, MEAN, histogram_of(()), histogram_of((0.1,)), histogram_of((0.1, 0.25, 1))]
+)
+def test_places_of_parts_and_of_their_wholes_are_told_apart(kinds: Kinds) -> None:
+    parts, wholes = kinds.pairs
+
+    assert tuple(zip(parts.tolist(), wholes.tolist(), strict=True)) == kinds.parts

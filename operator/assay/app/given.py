@@ -47,4 +47,18 @@ def read_resource(path: Path) -> ModelDeployment:
         raise InvalidSpec(
             f"{path} holds {len(found) or 'no'} ModelDeployments, where one is needed to say what is judged."
         )
-    return validated(ModelDeployment, {**found[0], "status": {}})
+    resource = validated(ModelDeployment, {**found[0], "status": {}})
+    if found[0].get("apiVersion") != API_VERSION:
+        raise InvalidSpec(f"{path}: apiVersion is {found[0].get('apiVersion')!r}, and must be {API_VERSION}.")
+    _refuse_unknown_fields(found[0]["spec"])
+    return resource
+
+
+def _refuse_unknown_fields(spec: Manifest) -> None:
+    """Refuse what the API server would drop with a warning: a misspelt field would be judged by its default."""
+    try:
+        ModelDeploymentSpec.model_validate(spec, extra="forbid")
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise InvalidSpec(f"spec.{place}: there is no such field; see `kubectl explain modeldeployment.spec`.") from error
+
