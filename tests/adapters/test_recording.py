@@ -80,6 +80,10 @@ def test_runs_keep_the_order_in_which_they_are_met_and_may_be_interleaved(tmp_pa
         (["9,errors,stable,total,1", "8,errors,stable,total,1"], "Line 3: time 8 does not come after 9"),
         (RIGHT[1:], "There is bad (run 1, errors, stable): two of total, bad, good are needed"),
         (["0,errors,stable,total,1", "0,errors,stable,good,2", *RIGHT[2:]], "At time 0 (run 1, errors, stable) good is greater than total"),
+        (["0,errors,stable,total,1", "0,errors,stable,bad,2", *RIGHT[2:]], "At time 0 (run 1, errors, stable) bad is greater than total"),
+        (["0,errors,stable,total,9", "0,errors,stable,bad,2", "0,errors,stable,good,6", *RIGHT[2:]], "At time 0 (run 1, errors, stable) total is not bad plus good"),
+        (["0,errors,stable,total,1_000"], "Line 2: value is '1_000': must be a number from 0"),
+        (["0,errors,stable,total,\u0665"], "Line 2: value is '\u0665': must be a number from 0"),
         ([], "has no sample of check errors, which the spec has"),
     ],
 )  # fmt: skip

@@ -112,6 +112,9 @@ def test_one_run_is_shown_look_by_look(tmp_path: Path) -> None:
         ("x: !!int abc", "is no YAML file"),
         ("x: !!bool foo", "is no YAML file"),
         (SPEC.read_text().replace('"0.01"', "2"), "spec.analysis.falseRollback: "),
+        (SPEC.read_text().replace("falseRollback", "falseRolback"), "spec.analysis.falseRolback: there is no such field"),
+        (SPEC.read_text().replace("v1alpha1", "v9"), "apiVersion is 'assay.dev/v9', and must be assay.dev/v1alpha1."),
+        (re.sub("name: [a-z]+", "name: 7", SPEC.read_text(), count=1), "metadata.name must be a text"),
         (SPEC.read_text().replace("error-ratio", "recall"), "spec.analysis.checks[0].preset: "),
         (SPEC.read_text().replace("name: errors", "name: wrong"), "Line 2: check 'errors' is none of the spec's, which are wrong."),
     ],
@@ -124,6 +127,22 @@ def test_a_spec_that_judges_nothing_ends_with_a_sentence_and_exit_code_2(tmp_pat
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("interval", ["nan", "inf", "0.5"])
+def test_an_interval_that_nobody_can_look_at_is_refused(interval: str) -> None:
+    result = replay("--interval", interval)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--interval" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_its_help_keeps_examples_apart() -> None:
+    shown = CliRunner().invoke(main, ["replay", "--help"]).stdout
+
+    assert "\\b" not in shown
+    assert "\n  assay replay --spec modeldeployment.yaml --samples looks.csv\n" in shown
 
 
 @pytest.mark.parametrize("missing", ["spec", "samples"])

@@ -221,11 +221,15 @@ def _counts(values: Mapping[str, Samples], told: str) -> dict[float, Count]:
             f"There is {kinds[0] if kinds else 'nothing'} ({told}): two of {', '.join(SERIES)} are needed."
         )
     first, second = (dict(values[kind].pairs()) for kind in kinds)
+    third = dict(values["good"].pairs()) if len(values) > len(kinds) else {}  # then the others are bad and total
     found: dict[float, Count] = {}
     for time in sorted(first.keys() & second.keys()):
         one, other = first[time], second[time]
-        if kinds == ["total", "good"] and other > one:
-            raise InvalidSpec(f"At time {time:g} ({told}) good is greater than total.")
+        if (kinds == ["total", "good"] and other > one) or (kinds == ["bad", "total"] and one > other):
+            part = "good" if "good" in kinds else "bad"
+            raise InvalidSpec(f"At time {time:g} ({told}) {part} is greater than total.")
+        if one + third.get(time, other - one) != other and third:
+            raise InvalidSpec(f"At time {time:g} ({told}) total is not bad plus good.")
         pairs = {"bad total": (one, other), "bad good": (one, one + other), "total good": (one - other, one)}
         found[time] = pairs[" ".join(kinds)]
     if not found:

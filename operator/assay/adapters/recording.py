@@ -31,7 +31,8 @@ from assay.stats import moments
 
 COLUMNS = ("time", "check", "role", "series", "value")
 OPTIONAL = ("run", "instance", "weight")
-MOST_ROWS = 9_000_000  # what fits into two gigabytes
+MOST_ROWS = 9_900_000  # what fits into two gigabytes
+LONGEST_NAME = 253  # characters, of a pod
 LATEST = 1e11  # seconds; in the year 5138
 LARGEST = 2.0**53  # what is greater is no exact count any more
 
@@ -104,6 +105,8 @@ def _rows(file: Iterator[str], checks: Mapping[str, Check]) -> Iterator[tuple[in
 
 def _row(row: Mapping[str, str], checks: Mapping[str, Check], number: int) -> tuple[str, Place, float, float]:
     check, role, series = row["check"], row["role"], row["series"]
+    if len(row.get("instance", "")) > LONGEST_NAME:
+        _refuse(number, f"instance has more than {LONGEST_NAME} characters")
     if check not in checks:
         _refuse(number, f"check {check!r} is none of the spec's, which are {', '.join(checks)}")
     if role not in ROLES:
@@ -132,10 +135,7 @@ def _value(row: Mapping[str, str], number: int) -> float:
     if row["series"] == "count":
         value = _number("value", row["value"], LARGEST, number)
     else:
-        try:
-            value = float(row["value"])
-        except ValueError:
-            value = math.nan
+        value = _float(row["value"])
         if not abs(value) <= moments.LARGEST or (row["series"].endswith("sq") and value < 0):
             _refuse(number, f"value is {row['value']!r}: must be a number, and a sum of squares none below 0")
     if row["series"] == "count" and not value.is_integer():
@@ -144,10 +144,15 @@ def _value(row: Mapping[str, str], number: int) -> float:
 
 
 def _number(name: str, text: str, most: float, number: int) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _float(text)
     if not 0 <= value <= most:
         _refuse(number, f"{name} is {text!r}: must be a number from 0 to {most:g}")
     return value
+
+
+def _float(text: str) -> float:
+    """Return a number as every program writes it; NaN for what only Python takes for one."""
+    try:
+        return float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        return math.nan

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 import yaml
+from pydantic import ValidationError
 
-from assay.api.base import Manifest
-from assay.api.modeldeployment import ModelDeployment
+from assay.api.base import GROUP, VERSION, Manifest
+from assay.api.modeldeployment import ModelDeployment, ModelDeploymentSpec
 from assay.app.reconcile import validated
 from assay.core.errors import AssayError, InvalidSpec
 
@@ -47,9 +48,12 @@ def read_resource(path: Path) -> ModelDeployment:
         raise InvalidSpec(
             f"{path} holds {len(found) or 'no'} ModelDeployments, where one is needed to say what is judged."
         )
+    wanted, metadata = f"{GROUP}/{VERSION}", found[0].get("metadata")
+    if isinstance(metadata, dict) and not isinstance(metadata.get("name", ""), str):
+        raise InvalidSpec(f"{path}: metadata.name must be a text, in quotes where it looks like a number or a date.")
     resource = validated(ModelDeployment, {**found[0], "status": {}})
-    if found[0].get("apiVersion") != API_VERSION:
-        raise InvalidSpec(f"{path}: apiVersion is {found[0].get('apiVersion')!r}, and must be {API_VERSION}.")
+    if found[0].get("apiVersion") != wanted:
+        raise InvalidSpec(f"{path}: apiVersion is {found[0].get('apiVersion')!r}, and must be {wanted}.")
     _refuse_unknown_fields(found[0]["spec"])
     return resource
 
@@ -60,5 +64,6 @@ def _refuse_unknown_fields(spec: Manifest) -> None:
         ModelDeploymentSpec.model_validate(spec, extra="forbid")
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise InvalidSpec(f"spec.{place}: there is no such field; see `kubectl explain modeldeployment.spec`.") from error
-
+        raise InvalidSpec(
+            f"spec.{place}: there is no such field; see `kubectl explain modeldeployment.spec`."
+        ) from error

@@ -1,6 +1,7 @@
 """What would Assay have decided on counters that somebody recorded? `assay replay`."""
 
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -45,7 +46,7 @@ CHUNK = 8  # runs that a process is given at once
 @click.option("--candidate", default="", help="With --prometheus: the candidate.")
 @click.option(
     "--interval",
-    type=click.FloatRange(0, min_open=True),
+    type=click.FloatRange(1),
     help="Look every so many seconds, not at each recorded time: for instances that were scraped at different moments.",
 )
 @click.option(
@@ -57,7 +58,7 @@ CHUNK = 8  # runs that a process is given at once
 def replay(
     *, spec: Path, samples: Path | None, interval: float | None, output: str, workers: int, **past: str | None
 ) -> None:
-    r"""Judge recorded counters exactly as the operator would, look by look.
+    """Judge recorded counters exactly as the operator would, look by look.
 
     Columns of the CSV file: time (seconds; each distinct time is a look), check (its name in the spec), role (stable or
     candidate), series (total, bad or good; buckets such as le=0.25; of a mean count, sum and sumsq), value (the cumulative counter as scraped); and, where wanted, run (many
@@ -70,9 +71,11 @@ def replay(
     assay replay --spec modeldeployment.yaml --samples looks.csv
     assay replay --spec modeldeployment.yaml --samples looks.csv --output json | jq '.runs[].decision'
     assay replay --spec modeldeployment.yaml --prometheus http://127.0.0.1:9090 --start 2026-11-21T11:00:00Z --end 2026-11-21T12:00:00Z
-    """
+    """  # noqa: D301 - click's mark of what is not to be wrapped
     with refusing():
         resource = read_resource(spec)
+        if not math.isfinite(interval or 0.0):
+            raise InvalidSpec(f"--interval {interval:g}: must be a finite number of seconds.")
         if (samples is None) == (past["prometheus"] is None):
             raise InvalidSpec("Give exactly one of --samples and --prometheus.")
         if samples is None:

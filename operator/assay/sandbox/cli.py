@@ -33,7 +33,7 @@ class Speaking(click.Group):
 
 @click.group(cls=Speaking)
 def sandbox() -> None:
-    r"""Start a whole, unmodified single-node Kubernetes on this machine, with Prometheus and Alertmanager.
+    """Start a whole, unmodified single-node Kubernetes on this machine, with Prometheus and Alertmanager.
 
     \b
     assay sandbox up                      build (once) and start it
@@ -42,7 +42,7 @@ def sandbox() -> None:
     assay sandbox down                    end it and leave nothing behind
 
     Needs Linux, root and Go; nothing of it touches the machine's own network.
-    """
+    """  # noqa: D301 - click's mark of what is not to be wrapped
 
 
 @contextmanager
