@@ -471,6 +471,17 @@ def test_nobody_is_waited_for_after_three_scrapes_of_another() -> None:
     assert (back.look.stable_total, back.look.candidate_total) == (20, 7), "what it counted alone is left out"
 
 
+def test_nobody_waits_for_who_was_not_known() -> None:
+    """A pod that ended before the looks began is in Prometheus' window still."""
+    known = counted(arms(((10, 100),), ((10, 10),))).counters
+    ended = series("old", ARMS.stable, (5, 70))
+    events = arms(((10, 100), (20, 200)), ((10, 10), (20, 20)))
+
+    found = counted(replace(events, series=(events.series[0], (*events.series[1], ended), ())), known)
+
+    assert (found.look.stable_total, found.look.candidate_total, found.late) == (100, 10, "")
+
+
 def test_targets_that_are_scraped_at_other_moments_are_in_step() -> None:
     known = counted(arms(((10, 100),), ((14, 10),))).counters
 

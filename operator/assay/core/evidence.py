@@ -149,11 +149,13 @@ def in_step(readings: Readings, before: Mapping[Target, CounterState]) -> tuple[
     horizon = max((found[-GONE].time for found in readings.values() if len(found) >= GONE), default=-math.inf)
     newest = {target: found[-1].time for target, found in readings.items()}
     gone = frozenset(target for target in readings if newest[target] < horizon)
-    until = min((newest[target] for target in readings.keys() - gone), default=0.0)
+    known = before.keys() & readings.keys()
+    until = min((newest[target] for target in known - gone or readings.keys() - gone), default=0.0)
     kept = {target: _up_to(until, found) for target, found in readings.items()}
-    stay = [one for one in before.keys() & readings.keys() - gone if kept[one][-1].time <= before[one].time]
-    moved = any(found[-1].time > before[one].time for one, found in readings.items() if one in before)
-    return kept, gone, min(stay)[0] if stay and moved else ""
+    stay = [target for target in known - gone if kept[target][-1].time <= before[target].time]
+    if not any(newest[target] > before[target].time for target in known):
+        return kept, gone, ""  # nobody told anything
+    return kept, gone, min(stay, key=lambda target: (newest[target], target), default=("", ""))[0]
 
 
 def _up_to(until: float, readings: Sequence[Reading]) -> tuple[Reading, ...]:
