@@ -181,7 +181,7 @@ def test_a_rollout_that_prometheus_has_kept_is_replayed_to_the_same_decision(
 
     assert done.exit_code == 0, done.output
     (run,) = json.loads(done.stdout)["runs"]
-    assert (run["decision"], run.get("check", "")) == DECIDED[version]
+    assert (run["decision"], run.get("check", "")) == DECIDED[version], json.dumps(run)
     assert begin < run["time"] <= end + 5  # it knows no steps, and so may promote earlier
 
 

@@ -68,7 +68,7 @@ def replay(
         spec: What the operator would be given; steps and the deadline play no part.
         recording: For each check in spec, its series.
         history: The same of the hour before; None: what was recorded before the trial.
-        every: Seconds between two looks; 0: each recorded time is one.
+        every: Seconds between two looks, the last of which is at the last recorded time; 0: each recorded time is one.
 
     Yields:
         The looks; the last one carries the decision. None where nothing was recorded.
@@ -83,7 +83,7 @@ def replay(
     request = max(begin, min(tape.first_event for tape in tapes.values()))
     looks = times[times.index(begin) :]
     if every:
-        looks = [begin + number * every for number in range(math.floor((times[-1] - begin) / every) + 1)]
+        looks = [*(begin + number * every for number in range(math.ceil((times[-1] - begin) / every))), times[-1]]
     state: Sequence[CheckStatus] = ()
     last = begin
     for time in looks:
