@@ -138,6 +138,7 @@ def test_a_pod_without_newer_samples_tells_nothing_and_stays_known() -> None:
     found = counted(Events.proportion((), (series("p", ARMS.stable, (10, 50), (20, 100)),)), known)
 
     assert (found.look, found.fresh, found.counters) == (Look(0, 0, 0, 0), False, known)
+    assert found.late == "", "nobody else told anything"
 
 
 def test_what_was_counted_before_the_floor_is_never_subtracted_from() -> None:
@@ -456,6 +457,7 @@ def test_who_lost_a_scrape_is_waited_for_so_that_looks_compare_the_same_stretch_
     comes = counted(arms(((10, 100), (20, 900), (30, 1000)), ((10, 10), (30, 100))), waits.counters)
 
     assert (waits.fresh, waits.late, waits.counters) == (False, "c", known)
+    assert (waits.stable_seen, waits.candidate_seen, waits.events) == (False, False, (0, 0))
     assert (comes.look.stable_total, comes.look.candidate_total, comes.late) == (900, 90, "")
 
 
@@ -464,11 +466,36 @@ def test_nobody_is_waited_for_after_three_scrapes_of_another() -> None:
     stable = ((10, 100.0), (20, 110.0), (30, 120.0), (40, 130.0))
 
     assert counted(arms(stable[:3], ((10, 10),)), known).look.stable_total == 0
+    assert counted(arms(stable[1:], ((10, 10),)), known).look.stable_total == 30, "three are enough"
     gone = counted(arms(stable, ((10, 10),)), known)
     assert (gone.look.stable_total, gone.look.candidate_total, gone.late) == (30, 0, "")
 
     back = counted(arms((*stable, (50, 140), (60, 150)), ((10, 10), (50, 100), (60, 107))), gone.counters)
     assert (back.look.stable_total, back.look.candidate_total) == (20, 7), "what it counted alone is left out"
+
+
+def test_three_scrapes_of_any_other_are_enough() -> None:
+    """The slow one was scraped twice meanwhile."""
+    slow, quick = ((0, 1.0), (25, 2.0), (50, 3.0)), ((30, 5.0), (40, 6.0), (50, 7.0))
+    found = arms(quick, ((20, 10),))
+    events = replace(found, series=((), (*found.series[1], series("slow", ARMS.stable, *slow)), ()))
+    known = (state("c", 20, (0, 0), (0, 10)), state("s", 30, (0, 5), (0, 0)), state("slow", 25, (0, 2), (0, 0)))
+
+    assert counted(events, known).late == ""
+    assert counted(events, known).look.stable_total == 2 + 1
+
+
+def test_who_comes_back_begins_after_the_last_that_was_counted() -> None:
+    known = (state("s", 40, (0, 100), (0, 0)), state("t", 38, (0, 100), (0, 0)))
+    total = (
+        series("s", ARMS.stable, (40, 100), (50, 110)),
+        series("t", ARMS.stable, (38, 100), (48, 110)),
+        series("c", ARMS.candidate, (39, 10), (49, 70)),
+    )
+
+    found = counted(Events.proportion((), total), known)
+
+    assert (found.look.stable_total, found.look.candidate_total) == (20, 0)
 
 
 def test_nobody_waits_for_who_was_not_known() -> None:
