@@ -144,16 +144,21 @@ def newest(found: Found) -> datetime:
 
 
 def scraped(metrics: PrometheusMetrics, pods: Mapping[str, Pod]) -> Found:
-    """Return what the operator would be told, once it is all that the pods count; nothing before."""
+    """Return what the operator would be told, once it is all that the pods count; nothing before.
+
+    Twice: pods are scraped at different moments, and counted up to one of which all have told.
+    """
     wanted = {f"shop_{name}": place for place, name in enumerate(METRICS)}
     found: Found = {query: metrics.series(query, "shop", "offers") for query in measures.queries(ANALYSIS.checks)}
     for query, series in found.items():
         told = (
-            {} if isinstance(series, Missing) else {one.labels["assay_revision"]: one.samples[-1][1] for one in series}
+            {}
+            if isinstance(series, Missing)
+            else {one.labels["assay_revision"]: {value for _, value in one.samples[-2:]} for one in series}
         )
         for name, pod in pods.items():
             now = pod.counted[wanted[query.metric]] if query.metric in wanted else pod.satisfaction
-            if told.get(name) != now:
+            if told.get(name) != {now}:
                 return {}
     return found
 
