@@ -225,13 +225,14 @@ def _counts(values: Mapping[str, Samples], told: str) -> dict[float, Count]:
     found: dict[float, Count] = {}
     for time in sorted(first.keys() & second.keys()):
         one, other = first[time], second[time]
-        if (kinds == ["total", "good"] and other > one) or (kinds == ["bad", "total"] and one > other):
-            part = "good" if "good" in kinds else "bad"
-            raise InvalidSpec(f"At time {time:g} ({told}) {part} is greater than total.")
-        if one + third.get(time, other - one) != other and third:
-            raise InvalidSpec(f"At time {time:g} ({told}) total is not bad plus good.")
         pairs = {"bad total": (one, other), "bad good": (one, one + other), "total good": (one - other, one)}
-        found[time] = pairs[" ".join(kinds)]
+        bad, total = pairs[" ".join(kinds)]
+        if not 0 <= bad <= total:
+            part = "good" if bad < 0 else "bad"
+            raise InvalidSpec(f"At time {time:g} ({told}) {part} is greater than total.")
+        if time in third and bad + third[time] != total:
+            raise InvalidSpec(f"At time {time:g} ({told}) total is not bad plus good.")
+        found[time] = bad, total
     if not found:
         raise InvalidSpec(f"At no time both {' and '.join(kinds)} are known ({told}).")
     return found

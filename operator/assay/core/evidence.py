@@ -194,12 +194,14 @@ def _grown(targets: Sequence[Sequence[Reading]], counts: Bools) -> Floats:
     """
     columns, kinds = targets[0][0].columns, targets[0][0].kinds
     rows = np.array([[reading.row for reading in readings] for readings in targets]).transpose(1, 0, 2)
+    place = np.array(columns.place) % kinds.width
+    watched = np.isin(place, kinds.events) if kinds.coarsens else ~np.isin(place, kinds.falling)
     last = rows[0]  # the values of every series of this life, those that ended included
     sums = np.zeros(2 * kinds.width)
     for previous, row, counted in zip(rows, rows[1:], counts.T, strict=False):
         grown = summed(_difference(last, row, columns), columns, kinds)
-        anew = _began_anew(previous, row, grown, columns, kinds)
-        sums += summed(row, columns, kinds)[counted & anew].sum(axis=0)
+        anew = _began_anew(previous[:, watched], row[:, watched], grown, kinds)
+        sums += summed(row[counted & anew], columns, kinds).sum(axis=0)
         sums += grown[counted & ~anew & ~_joined(last, row, kinds)].sum(axis=0)
         last = np.where(anew[:, None] | ~np.isnan(row), row, last)
     return sums
@@ -214,15 +216,13 @@ def _difference(last: Floats, row: Floats, columns: Columns) -> Floats:
     return found
 
 
-def _began_anew(previous: Floats, row: Floats, grown: Floats, columns: Columns, kinds: Kinds) -> Bools:
-    """Return of which targets counters were reset; they begin anew together, so one that fell betrays all.
+def _began_anew(previous: Floats, row: Floats, grown: Floats, kinds: Kinds) -> Bools:
+    """Return of which targets counters were reset, by those that never fall else; they begin anew together, so one that fell betrays all.
 
     A series that ended did not fall. A part that grew by more than the whole betrays a reset after which the target
     overtook its old numbers. A sum of values may fall without one.
     """
-    place = np.array(columns.place) % kinds.width
-    watched = np.isin(place, kinds.events) if kinds.coarsens else ~np.isin(place, kinds.falling)
-    fell = _any((row < previous)[:, watched])
+    fell = _any(row < previous)
     return fell if kinds.coarsens else fell | _exceeds(grown, kinds)
 
 
@@ -244,14 +244,14 @@ def _any(flags: Bools) -> Bools:
     return found
 
 
-def _by_sums(state: CounterState | None, reading: Reading) -> Floats:
+def _by_sums(state: CounterState, reading: Reading) -> Floats:
     """Return by how much a target's sums grew since the last look; nothing where a reset or an ended series is likely.
 
     The two cannot be told apart from sums, and to take one for the other would count a whole history again.
     """
     kinds, nothing = reading.kinds, np.zeros(len(reading.numbers))
-    old = () if state is None else _sums(state, kinds)
-    if state is None or reading.told < state.series or len(old) != len(reading.numbers):
+    old = _sums(state, kinds)
+    if reading.told < state.series or len(old) != len(reading.numbers):
         return nothing
     grown = np.array(reading.numbers) - np.array(old)
     may_fall = np.isin(np.arange(len(grown)) % kinds.width, kinds.falling)

@@ -133,7 +133,7 @@ def histogram(series: Sequence[Series], unit: float = 1.0) -> Events | Missing:
 def native_histogram(series: tuple[Series, ...]) -> Events | Missing:
     """Return the buckets of native histograms, each of which tells all of its own at every scrape."""
     bounds = {one.bounds for one in series}
-    if bounds - {()} != bounds or len(bounds) > 1:
+    if () in bounds or len(bounds) > 1:
         return Missing("it is no native histogram: see whether Prometheus scrapes it as one, or leave out `native`")
     (shared,) = bounds or {()}
     return Events((*((),) * len(shared), series), histogram_of(shared, native=True), shared)

@@ -6,7 +6,6 @@ from assay.api.base import Verdict
 from assay.api.modeldeployment import CheckStatus, ProcessState
 from assay.core import minimum, past_looks
 from assay.core.hypotheses import Rules
-from assay.core.past_looks import LATELY
 from assay.core.processes import Rule, averages
 from assay.stats import means, means_power, power, proportion
 
@@ -25,7 +24,7 @@ def outlook(status: CheckStatus, rules: Rules) -> str:
         _left(status, rules.safety, status.safety),
         math.inf if rules.negligible is None else _left(status, rules.negligible, status.negligible),
     )
-    return _told(status, harm, safety, _each(status), "rates")
+    return _told(status, harm, safety, past_looks.of_candidate(status.looks), "rates")
 
 
 def of_values(status: CheckStatus, harm: means.Rule, safety: means.Rule) -> str:
@@ -55,12 +54,6 @@ def _told(status: CheckStatus, harm: float, safety: float, each: float, what_sta
     return f"about {max(1, math.ceil(looks))} more looks until {what}, if the {what_stays} stay as they are"
 
 
-def _each(status: CheckStatus) -> float:
-    """Return how many candidate requests a look had lately."""
-    lately = status.looks[-LATELY:]
-    return sum(look[1] for look in lately) / len(lately)
-
-
 def _left(status: CheckStatus, rule: Rule | None, state: ProcessState) -> float:
     """Return how many looks a rule still takes; 0 where there is none, infinity where it is not to be reached."""
     if rule is None:
@@ -68,7 +61,7 @@ def _left(status: CheckStatus, rule: Rule | None, state: ProcessState) -> float:
     if not isinstance(rule, proportion.Rule):
         return math.inf
     candidate_total, candidate_bad, stable_total, stable_bad = status.totals
-    each = _each(status) / (status.dispersion or 1.0)
+    each = past_looks.of_candidate(status.looks) / (status.dispersion or 1.0)
     share = candidate_total / (candidate_total + stable_total)
     growth = each * power.drift(rule, candidate_bad / candidate_total, stable_bad / stable_total, share)
     missing = math.log(proportion.threshold(rule)) - math.log(state.score)

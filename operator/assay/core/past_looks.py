@@ -1,4 +1,4 @@
-"""What is kept of looks at values, and what does it tell of the traffic?
+"""What is kept of looks, and what does it tell of the traffic?
 
 [second of the epoch, what the candidate's counters grew by ..., what those of stable grew by ...]
 """
@@ -33,7 +33,7 @@ def weight(looks: Sequence[Sequence[float]]) -> float:
 
 
 def of_candidate(looks: Sequence[Sequence[float]]) -> float:
-    """Return how many values of the candidate a look had of late."""
+    """Return how many events or values of the candidate a look had of late."""
     return fmean(counts(look)[0] for look in looks[-LATELY:])
 
 

@@ -193,7 +193,7 @@ def underpowered(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> st
     """
     told = []
     for check, state in _on_trial(spec, status):
-        traffic = _values(spec, check, state) if check.of_values else _traffic(state)
+        traffic = _known(spec, check, state)
         one = prospect(spec, check, traffic) if traffic else None
         if one is not None and one.underpowered:
             told.append(sentence(one.underpowered))
@@ -208,7 +208,7 @@ def unforeseen(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> str:
             continue
         if check.gauge is not None:
             told.append(f"Check {check.name} is a gauge, of which nothing can be foretold.")
-        elif (_values(spec, check, state) if check.of_values else _traffic(state)) is None:
+        elif _known(spec, check, state) is None:
             asked = f"Nobody can tell yet whether check {check.name} will pass in time"
             what = "how much its values differ" if check.of_values else "how much traffic there is"
             told.append(f"{asked}: {what}, its first looks will show.")
@@ -223,6 +223,10 @@ def _on_trial(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> Itera
     for check in spec.analysis.checks:
         if check.required:
             yield check, known.get(check.name)
+
+
+def _known(spec: ModelDeploymentSpec, check: Check, status: CheckStatus | None) -> Traffic | Values | None:
+    return _values(spec, check, status) if check.of_values else _traffic(status)
 
 
 def _values(spec: ModelDeploymentSpec, check: Check, status: CheckStatus | None) -> Values | None:

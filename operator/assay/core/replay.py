@@ -127,13 +127,13 @@ class _Tape:
         self._events = events
         self._kinds = [[_Track(one) for one in kind] for kind in events.series]
         tracks = [track for kind in self._kinds for track in kind]
-        self.times = {time for track in tracks for time in track.values}
+        self.times = {time for track in tracks for time in track.places}
         self._times: dict[Target, list[float]] = {}
         for target in {track.target for track in tracks}:
             mine = [track for track in tracks if track.target == target]
-            self._times[target] = sorted({time for track in mine for time in track.values})
+            self._times[target] = sorted({time for track in mine for time in track.places})
         self.first_of_candidate = min(
-            (min(one.values) for one in tracks if one.of_candidate and one.values), default=math.inf
+            (min(one.places) for one in tracks if one.of_candidate and one.places), default=math.inf
         )
         self.first_event = min(
             (
@@ -141,7 +141,7 @@ class _Tape:
                 for place in events.kinds.events
                 for one in self._kinds[place]
                 if one.of_candidate
-                for time, value in one.values.items()
+                for time, value in one.series.samples
                 if value > 0
             ),
             default=math.inf,
@@ -167,12 +167,11 @@ class _Track:
     """One series, to be read at chosen times."""
 
     def __init__(self, series: Series) -> None:
-        self._series = series
+        self.series = series
         self.target: Target = tuple(series.labels.get(label, "") for label in ("pod", "instance", "job"))
         self.of_candidate = series.labels.get(METRIC_REVISION) == ARMS.candidate
-        self.values = dict(series.samples)
-        self._places = {time: place for place, (time, _) in enumerate(series.samples)}
+        self.places = {time: place for place, (time, _) in enumerate(series.samples)}
 
     def at(self, times: Sequence[float]) -> Series:
         """Return its samples at these times, as far as there are any."""
-        return self._series.at([self._places[time] for time in times if time in self._places])
+        return self.series.at([self.places[time] for time in times if time in self.places])

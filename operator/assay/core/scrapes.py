@@ -199,11 +199,18 @@ def _rows(series: Sequence[Series]) -> tuple[Floats, Floats]:
 
 def summed(rows: Floats, columns: Columns, kinds: Kinds) -> Floats:
     """Return the `Numbers` of each row of values."""
-    place = np.array(columns.place)
     sums = np.zeros((len(rows), 2 * kinds.width))
-    begin = np.flatnonzero(np.diff(place, prepend=-1))  # columns of one place stand together
-    sums[:, place[begin]] = np.add.reduceat(np.nan_to_num(rows), begin, axis=1)
+    places, begin = _places(columns)
+    sums[:, places] = np.add.reduceat(np.where(np.isnan(rows), 0.0, rows), begin, axis=1)
     return sums
+
+
+@lru_cache(maxsize=256)
+def _places(columns: Columns) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the places that have columns, and where those of each begin: they stand together."""
+    place = np.array(columns.place)
+    begin = np.flatnonzero(np.diff(place, prepend=-1))
+    return place[begin], begin
 
 
 def _told(rows: Floats, columns: Columns, kinds: Kinds) -> NDArray[np.bool_]:

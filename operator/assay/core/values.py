@@ -14,7 +14,7 @@ from assay.core.evidence import Counted, chosen, to_state
 from assay.core.hypotheses import Trial, rules_of_values
 from assay.core.kinds import GAUGE, Numbers
 from assay.core.processes import averaged, averages, told
-from assay.core.scrapes import Reading, Readings
+from assay.core.scrapes import Readings
 from assay.core.sentences import LEVEL, sentence, span
 from assay.core.times import moment
 from assay.stats import means
@@ -48,19 +48,14 @@ def gauged(known: Sequence[CounterState], readings: Readings, floor: float) -> C
         state, latest = before.get(target), readings[target][-1]
         if latest.time > max(floor, state.time if state else floor):
             fresh, state = True, to_state(target, latest)
-            stable += _values(latest, of_candidate=False)
-            candidate += _values(latest, of_candidate=True)
+            stable += latest.values(1)
+            candidate += latest.values(1 + GAUGE.width)
         if state is not None:
             counters.append(state)
     counters.sort(key=lambda one: (one.pod, one.target))
     of_stable, of_candidate = ((len(found), sum(found) / max(len(found), 1)) for found in (stable, candidate))
     told = bool(stable), bool(candidate)
     return Counted(of_stable, of_candidate, GAUGE, (), tuple(counters) if all(told) else tuple(known), fresh, *told)
-
-
-def _values(reading: Reading, *, of_candidate: bool) -> list[float]:
-    wanted = 1 + GAUGE.width * of_candidate
-    return reading.values(wanted)
 
 
 def added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) -> CheckStatus:
