@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
 from assay.api.base import Verdict
@@ -166,7 +167,7 @@ def a_status(**changes: Any) -> CheckStatus:
 def an_hour(*pods: list[tuple[float, int, int]]) -> Readings:
     """(second, bad, all) of the stable revision at the scrapes of each pod."""
     return {
-        (f"pod-{number}", ""): tuple(Reading(at, (bad, total, 0, 0, 0, 0)) for at, bad, total in pod)
+        (f"pod-{number}", ""): tuple(Reading(at, np.array([bad, total, 0, 0, 0, 0])) for at, bad, total in pod)
         for number, pod in enumerate(pods)
     }
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -163,7 +164,7 @@ def test_a_reading_at_the_very_floor_belongs_to_what_was_before() -> None:
 def test_a_reading_shows_a_revision_by_any_event_with_or_without_a_label() -> None:
     def shown(*numbers: int) -> tuple[bool, bool]:
         stable_bad, stable, without, bad, candidate, unlabelled = numbers
-        reading = Reading(1.0, (stable_bad, stable, without, bad, candidate, unlabelled))
+        reading = Reading(1.0, np.array([stable_bad, stable, without, bad, candidate, unlabelled]))
         return reading.shows(reading.stable), reading.shows(reading.candidate)
 
     assert shown(0, 0, 0, 0, 0, 0) == (False, False)

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from assay.api.base import Verdict
@@ -35,7 +36,8 @@ def readings(*pods: list[tuple[int, ...]]) -> Readings:
     kinds = histogram_of(BOUNDS)
     return {
         (f"r{pod}", ""): tuple(
-            Reading(10.0 * at, (*stable, 0, 0, 0, 0), kinds=kinds, bounds=BOUNDS) for at, stable in enumerate(scrapes)
+            Reading(10.0 * at, np.array([*stable, 0, 0, 0, 0]), kinds=kinds, bounds=BOUNDS)
+            for at, stable in enumerate(scrapes)
         )
         for pod, scrapes in enumerate(pods)
     }

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
 from assay.api.base import Verdict
@@ -33,8 +34,8 @@ def stable_at(*pods: tuple[int, int]) -> Readings:
     """(bad, all) of stable at the newest scrape of each pod; at the scrapes before it everything was bad."""
     return {
         (f"pod-{number}", ""): (
-            *(Reading(at, (total, total, 0, 0, 0, 0)) for at in (10.0, 20.0)),
-            Reading(30.0, (bad, total, 0, 9, 9, 0)),
+            *(Reading(at, np.array([total, total, 0, 0, 0, 0])) for at in (10.0, 20.0)),
+            Reading(30.0, np.array([bad, total, 0, 9, 9, 0])),
         )
         for number, (bad, total) in enumerate(pods)
     }

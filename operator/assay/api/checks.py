@@ -36,7 +36,7 @@ class Threshold(Model):
     relative: Decimal | None = None
     """Odds ratio of the bad outcome minus one: 0.10 is ten percent worse. With mean, ratio or gauge a fraction of the stable revision's."""
     absolute: Fraction | None = None
-    """Difference of rates: 0.005 is half a percentage point worse; converted once, at the stable revision's rate before the rollout."""
+    """Difference of rates: 0.005 is half a percentage point worse; compared as odds at the stable revision's rate so far."""
 
 
 class CheckPreset(StrEnum):
@@ -72,10 +72,6 @@ def _relative_margin_is_wider(one: "Check") -> bool:
     if tolerance.relative is None or margin.relative is None:
         return True
     return float(margin.relative) > float(tolerance.relative)
-
-
-def _is_absolute(one: "Check") -> bool:
-    return any(given is not None and given.absolute is not None for given in (one.tolerance, one.margin))
 
 
 def _absolute_margin_is_wider(one: "Check") -> bool:
@@ -170,7 +166,7 @@ class Check(Model):
             "with mean, ratio or gauge, tolerance and margin must be relative, of the stable revision's mean; leave negligible and limit out",
             f"!{_VALUES} || !(has(self.negligible) || has(self.limit) ||"
             " (has(self.tolerance) && has(self.tolerance.absolute)) || (has(self.margin) && has(self.margin.absolute)))",
-            lambda one: not one.of_values or not (one.negligible or one.limit or _is_absolute(one)),
+            lambda one: not one.of_values or not (one.negligible or one.limit or one.is_absolute),
         ),
         Rule(
             "with better Higher, tolerance.relative and margin.relative must be below 1: no mean can fall by more than all of it",
@@ -231,6 +227,11 @@ class Check(Model):
     def of_values(self) -> bool:
         """Whether it compares means of values, not numbers of events."""
         return self.mean is not None or self.ratio is not None or self.gauge is not None
+
+    @property
+    def is_absolute(self) -> bool:
+        """Whether tolerance or margin is a difference of rates."""
+        return any(given is not None and given.absolute is not None for given in (self.tolerance, self.margin))
 
 
 Checks = Annotated[list[Check], Field(min_length=1, max_length=16), NamedList("name")]

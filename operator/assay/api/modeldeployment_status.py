@@ -227,7 +227,7 @@ class CheckStatus(Model):
     labels: Integers = []
     """[candidate labelled, candidate unlabelled, stable labelled, stable unlabelled] predictions of the present step."""
     odds: Annotated[list[float], Field(max_length=2)] = []
-    """[tolerance, margin] as odds ratios; `absolute` is converted once, at the stable revision's rate before the rollout."""
+    """[tolerance, margin] as odds ratios; `absolute` is converted at the stable revision's rate up to the last look."""
     dispersion: Annotated[float, Field(ge=0, le=1000)] = 0
     """What counts are divided by before they are evidence, because requests fail together; 0 until it was measured."""
     before: Integers = []

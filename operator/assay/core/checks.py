@@ -14,7 +14,7 @@ from assay.core import coverage, dispersion, evidence, measures, quantiles, valu
 from assay.core.decision import Missing
 from assay.core.dispersion import HourBefore
 from assay.core.evidence import Counted
-from assay.core.hypotheses import Rules, Trial, rules_of, with_odds
+from assay.core.hypotheses import Rules, Trial, reconverted, rules_of, with_odds
 from assay.core.measures import Found
 from assay.core.outlook import outlook
 from assay.core.processes import Rule, reached, stepped, told
@@ -106,7 +106,8 @@ def judge(
     if lacking:
         return _missed(check, status, trial, lacking)
     count = evidence.count if check.gauge is None else values.gauged
-    return _counted(check, status, count(status.counters, readings, floor), trial)
+    status = _counted(check, status, count(status.counters, readings, floor), trial)
+    return reconverted(check, status, readings)
 
 
 def _waiting(status: CheckStatus, why: str) -> CheckStatus:
@@ -203,20 +204,20 @@ def _added(check: Check, status: CheckStatus, counted: Counted, trial: Trial) ->
     else:
         state, (look, seen, tolerated) = quantiles.added(check, status, counted.histogram, trial)
         totals = _grown(old, look)
-    effect = proportion.update_effect(_effect(status), seen)
     update: dict[str, Any] = {
         "harm": stepped(rules.harm, status.harm, tolerated),
         "safety": stepped(rules.safety, status.safety, seen),
         "totals": totals,
         "quantile": state,
         "looks": [*status.looks, [round(trial.now.timestamp()), *_four(look)]][-MOST_LOOKS:],
-        "pooled": [effect.numerator, effect.denominator],
-        "lattice": list(effect.logs),
         "missed_looks": 0,
         "measured_looks": status.measured_looks + 1,
         "step_requests": status.step_requests + look.candidate_total,
         "last_look_time": moment(trial.now),
     }
+    if check.quantile is None:  # of a quantile, what is told comes from the histograms
+        effect = proportion.update_effect(_effect(status), seen)
+        update |= {"pooled": [effect.numerator, effect.denominator], "lattice": list(effect.logs)}
     if rules.negligible is not None:
         update["negligible"] = stepped(rules.negligible, status.negligible, seen)
     if rules.harm_beyond is not None:

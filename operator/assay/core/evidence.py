@@ -85,7 +85,7 @@ def count(known: Sequence[CounterState], readings: Readings, floor: float) -> Co
         floor: Seconds since the epoch; readings up to then count nothing.
     """
     before = {(one.pod, one.target): one for one in known if one.time > floor}
-    first = next((one for target in readings.values() for one in target), Reading(0.0, ()))
+    first = next((one for target in readings.values() for one in target), Reading(0.0, np.zeros(0)))
     kinds, bounds = first.kinds, first.bounds
     sums, newer, counters = np.zeros(2 * kinds.width), [], []
     readings, gone, late = in_step(readings, before)
@@ -108,7 +108,7 @@ def count(known: Sequence[CounterState], readings: Readings, floor: float) -> Co
         if state is not None and target not in gone:
             counters.append(state)
     for targets in alike.values():
-        sums += _grown([mine for mine, _ in targets], np.array([counts for _, counts in targets]))
+        sums += _grown([mine for mine, _ in targets], np.array([counts for _, counts in targets], dtype=bool))
     return Counted(
         tuple(sums[: kinds.width].tolist()),
         tuple(sums[kinds.width :].tolist()),
@@ -196,6 +196,11 @@ def _grown(targets: Sequence[Sequence[Reading]], counts: Bools) -> Floats:
     rows = np.array([[reading.row for reading in readings] for readings in targets]).transpose(1, 0, 2)
     place = np.array(columns.place) % kinds.width
     watched = np.isin(place, kinds.events) if kinds.coarsens else ~np.isin(place, kinds.falling)
+    fell = rows[1:] < rows[:-1]
+    if np.isfinite(rows).all() and not (fell[..., watched].any() or fell[..., columns.beside].any()):
+        grown = summed((rows[1:] - rows[:-1])[counts.T], columns, kinds)
+        if kinds.coarsens or not _exceeds(grown, kinds).any():
+            return np.asarray(grown.sum(axis=0))  # as nearly always, nothing ended, was joined, or began anew
     last = rows[0]  # the values of every series of this life, those that ended included
     sums = np.zeros(2 * kinds.width)
     for previous, row, counted in zip(rows, rows[1:], counts.T, strict=False):
@@ -240,7 +245,7 @@ def _exceeds(numbers: Floats, kinds: Kinds) -> Bools:
 
 def _any(flags: Bools) -> Bools:
     """Return of which targets, the first axis, any is true."""
-    found: Bools = np.logical_or.reduce(flags.reshape(len(flags), -1), axis=1)
+    found: Bools = np.logical_or.reduce(flags, axis=tuple(range(1, flags.ndim)))
     return found
 
 
@@ -249,11 +254,11 @@ def _by_sums(state: CounterState, reading: Reading) -> Floats:
 
     The two cannot be told apart from sums, and to take one for the other would count a whole history again.
     """
-    kinds, nothing = reading.kinds, np.zeros(len(reading.numbers))
+    kinds, nothing = reading.kinds, np.zeros(len(reading.sums))
     old = _sums(state, kinds)
-    if reading.told < state.series or len(old) != len(reading.numbers):
+    if reading.told < state.series or len(old) != len(reading.sums):
         return nothing
-    grown = np.array(reading.numbers) - np.array(old)
+    grown = reading.sums - np.array(old)
     may_fall = np.isin(np.arange(len(grown)) % kinds.width, kinds.falling)
     return nothing if (grown[~may_fall] < 0).any() or _exceeds(grown[None], kinds)[0] else grown
 
@@ -269,9 +274,10 @@ def _sums(state: CounterState, kinds: Kinds) -> Numbers:
 
 def to_state(target: Target, reading: Reading) -> CounterState:
     """Return what the next look must know of a target."""
-    counts = reading.kinds.width - len(reading.kinds.sums)
-    stable, candidate = ([int(one) for one in side[:counts]] for side in (reading.stable, reading.candidate))
-    unlabelled = [stable.pop(), candidate.pop()] if reading.kinds.labelled else []
+    kinds = reading.kinds
+    sides, counts = reading.sums.reshape(2, kinds.width), kinds.width - len(kinds.sums)
+    stable, candidate = sides[:, :counts].astype(int).tolist()
+    unlabelled = [stable.pop(), candidate.pop()] if kinds.labelled else []
     return CounterState(
         pod=target[0],
         target=target[1],
@@ -279,6 +285,6 @@ def to_state(target: Target, reading: Reading) -> CounterState:
         stable=stable,
         candidate=candidate,
         unlabelled=unlabelled if any(unlabelled) else [],
-        sums=[*reading.stable[counts:], *reading.candidate[counts:]],
+        sums=sides[:, counts:].ravel().tolist(),
         series=reading.told,
     )

@@ -69,10 +69,10 @@ def beta_of(analysis: Analysis) -> float:
 
 
 def with_odds(check: Check, status: CheckStatus, readings: Readings | Missing) -> tuple[CheckStatus, str]:
-    """Fix tolerance and margin as odds ratios, once; return also why that cannot be done yet, or an empty string."""
+    """Give tolerance and margin as odds ratios, if there are none yet; return also why that cannot be done, or an empty string."""
     if status.odds or check.limit is not None:
         return status, ""
-    rate = None if isinstance(readings, Missing) or check.of_values else _stable_rate(readings)
+    rate = None if isinstance(readings, Missing) or check.of_values else _stable_rate(readings, status)
     tolerance, margin = odds_of(check, rate)
     if tolerance is None or margin is None:
         return status, "no event of the stable revision, at whose rate `absolute` is converted"
@@ -80,6 +80,20 @@ def with_odds(check: Check, status: CheckStatus, readings: Readings | Missing) -
         told = "" if rate is None else f" at the stable revision's rate of {rate:.6g}"
         return status, f"`margin` leaves no room for anything worse{told}; see whether the check counts bad events"
     return status.model_copy(update={"odds": [tolerance, margin]}), ""
+
+
+def reconverted(check: Check, status: CheckStatus, readings: Readings | Missing) -> CheckStatus:
+    """Convert `absolute` anew after a look, by all that is known of stable's rate by now.
+
+    The next look is held against it. What a look says itself is no part of its null hypothesis, so that the promise holds
+    whatever comes; and a rate that was known from a few events when the rollout began does not stay what it is held against.
+    """
+    if not check.is_absolute or not status.odds or isinstance(readings, Missing):
+        return status
+    tolerance, margin = odds_of(check, _stable_rate(readings, status))
+    if tolerance is None or margin is None or margin <= 1:
+        return status
+    return status.model_copy(update={"odds": [tolerance, margin]})
 
 
 def odds_of(check: Check, rate: float | None) -> tuple[float | None, float | None]:
@@ -100,11 +114,15 @@ def _odds(threshold: Threshold, rate: float | None) -> float | None:
     return proportion.odds_from_absolute(min(float(threshold.absolute), room), rate)
 
 
-def _stable_rate(readings: Readings) -> float | None:
-    """Return the stable revision's rate over all that its pods have counted; half an event is added, so it is never 0."""
+def _stable_rate(readings: Readings, status: CheckStatus) -> float | None:
+    """Return the stable revision's rate over all that its pods have counted, or all looks where they began anew since.
+
+    Half an event is added, so it is never 0.
+    """
     newest = (pod[-1] for pod in readings.values() if pod)
     latest = [one.kinds.pair(one.stable) for one in newest]
-    bad, total = sum(one[0] for one in latest), sum(one[1] for one in latest)
+    of_pods = sum(one[1] for one in latest), sum(one[0] for one in latest)
+    total, bad = max(of_pods, tuple(status.totals[2:]) or (0, 0))
     return min((bad + 0.5) / (total + 1), TOP_RATE) if total else None
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -47,13 +48,18 @@ class Kinds:
     @property
     def pairs(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Places of the parts, and of their wholes."""
-        parts, wholes = np.array(self.parts, dtype=np.intp).reshape(-1, 2).T
-        return parts, wholes
+        return _pairs(self.parts)
 
     def pair(self, side: Numbers) -> Pair:
         """Return (bad, total) of a proportion."""
         part, total = int(side[BAD]), int(side[TOTAL])
         return total - part if self.good else part, total
+
+
+@lru_cache(maxsize=64)
+def _pairs(parts: tuple[tuple[int, int], ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    of, whole = np.array(parts, dtype=np.intp).reshape(-1, 2).T
+    return of, whole
 
 
 PROPORTION = Kinds(("bad events", "all events", "events without a label"), ((BAD, TOTAL),), (TOTAL, UNLABELLED))

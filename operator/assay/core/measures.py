@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TypeAlias
 
 from assay.api.checks import Check, CheckPreset
@@ -71,7 +72,12 @@ def _query(match: LabelMatch) -> Query:
 
 def slow_bound(check: Check) -> int:
     """Return the bound of the router's histogram, in milliseconds, that is nearest to `slowerThanSeconds`."""
-    wanted = math.log(1000 * float(check.slower_than_seconds or "1"))
+    return _nearest(check.slower_than_seconds or "1")
+
+
+@lru_cache(maxsize=256)
+def _nearest(seconds: str) -> int:
+    wanted = math.log(1000 * float(seconds))
     return min(LATENCY_BOUNDS_MS, key=lambda bound: abs(math.log(bound) - wanted))
 
 

@@ -69,23 +69,29 @@ class Reading:
 
     time: float
     """Seconds since the epoch, by Prometheus' clock."""
-    numbers: Numbers
+    sums: Floats
+    """The `Numbers` of both revisions: read by `numbers`, `stable` and `candidate`."""
     row: Floats = field(default_factory=lambda: np.zeros(0))
-    """What the numbers are sums of, by column; NaN where this scrape did not tell a series."""
+    """What they are sums of, by column; NaN where this scrape did not tell a series."""
     columns: Columns = field(default_factory=Columns)
     kinds: Kinds = PROPORTION
     bounds: tuple[float, ...] = ()
     """The finite bounds of a histogram."""
 
     @property
+    def numbers(self) -> Numbers:
+        """Of both revisions."""
+        return tuple(self.sums.tolist())
+
+    @property
     def stable(self) -> Numbers:
         """Of the stable revision."""
-        return self.numbers[: self.kinds.width]
+        return tuple(self.sums[: self.kinds.width].tolist())
 
     @property
     def candidate(self) -> Numbers:
         """Of the candidate."""
-        return self.numbers[self.kinds.width :]
+        return tuple(self.sums[self.kinds.width :].tolist())
 
     @property
     def told(self) -> int:
@@ -104,7 +110,7 @@ class Reading:
     def slower(self, place: int) -> "Reading":
         """Return, of a histogram, the events beyond a bound as bad ones of all."""
         pairs = [(side[-1] - side[place], side[-1], 0) for side in (self.stable, self.candidate)]
-        return Reading(self.time, (*pairs[0], *pairs[1]))
+        return Reading(self.time, np.array([*pairs[0], *pairs[1]]))
 
 
 Readings: TypeAlias = Mapping[Target, tuple[Reading, ...]]
@@ -133,8 +139,8 @@ def read(events: Events, arms: Arms) -> Readings | Missing:
             at, why = doubt
             return Missing(f"pod {whose[at][0]} {why}")
         times = chain.from_iterable(times.tolist() for times, _ in told)
-        for target, at, numbers, row in zip(whose, times, sums.tolist(), rows, strict=True):
-            found.setdefault(target, []).append(Reading(at, tuple(numbers), row, columns, kinds, events.bounds))
+        for target, at, one, row in zip(whose, times, sums, rows, strict=True):
+            found.setdefault(target, []).append(Reading(at, one, row, columns, kinds, events.bounds))
     return {target: tuple(found[target]) for target in sorted(found)}
 
 
@@ -223,9 +229,9 @@ def _told(rows: Floats, columns: Columns, kinds: Kinds) -> NDArray[np.bool_]:
 def _doubt(sums: Floats, told: NDArray[np.bool_], kinds: Kinds) -> tuple[int, str] | None:
     """Return which row cannot be trusted, and why; None where all can."""
     sides = sums.reshape(len(sums), 2, kinds.width)
-    counts = np.delete(sides, kinds.sums, axis=2)
-    wild = (counts < 0) | (counts > MOST_COUNTED)
-    if wild.any():
+    counts = sides[:, :, : kinds.width - len(kinds.sums)]
+    if counts.min() < 0 or counts.max() > MOST_COUNTED:
+        wild = (counts < 0) | (counts > MOST_COUNTED)
         return int(np.argwhere(wild)[0][0]), "counts less than nothing, or more than can be counted exactly"
     for place in kinds.sums:
         large = np.abs(sides[:, :, place]) > LARGEST
@@ -233,10 +239,14 @@ def _doubt(sums: Floats, told: NDArray[np.bool_], kinds: Kinds) -> tuple[int, st
             why = f"tells of a {kinds.names[place]} beyond {LARGEST:g}, with which nobody can calculate"
             return int(np.argwhere(large)[0][0]), why
     parts, wholes = kinds.pairs
-    for row, at in np.argwhere(told[:, parts] & ~told[:, wholes]):
+    apart = told.take(parts, axis=1) & ~told.take(wholes, axis=1)
+    if apart.any():
+        row, at = np.argwhere(apart)[0]
         part, whole = (kinds.names[place] for place in kinds.parts[at])
         return int(row), f"exports {part} apart from {whole}; both must come from the same scrape"
-    for row, at in np.argwhere((sides[:, :, parts] > sides[:, :, wholes]).any(axis=1)):
+    more = sides.take(parts, axis=2) > sides.take(wholes, axis=2)
+    if more.any():
+        row, _, at = np.argwhere(more)[0]
         part, whole = (kinds.names[place] for place in kinds.parts[at])
         return int(row), f"counts more {part} than {whole}, of which they must be a part"
     return None

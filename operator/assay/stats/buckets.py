@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -27,10 +28,8 @@ class Histogram:
     """The stable revision's, in the same buckets."""
 
     def __post_init__(self) -> None:
-        if not self.bounds or self.bounds[-1] != math.inf:
-            raise ValueError("bounds: the last must be infinity, or the slowest requests would be missing")
-        if not all(a < b for a, b in itertools.pairwise((0.0, *self.bounds))):
-            raise ValueError("bounds: must be positive and increase")
+        if wrong := _wrong(self.bounds):
+            raise ValueError(f"bounds: {wrong}")
         for side, counts in (("candidate", self.candidate), ("stable", self.stable)):
             if len(counts) != len(self.bounds):
                 raise ValueError(f"{side} has {len(counts)} buckets, but there are {len(self.bounds)} bounds")
@@ -41,6 +40,14 @@ class Histogram:
     def counts(self) -> tuple[Floats, Floats]:
         """The candidate's and the stable revision's counts."""
         return np.array(self.candidate, dtype=float), np.array(self.stable, dtype=float)
+
+
+@lru_cache(maxsize=64)
+def _wrong(bounds: tuple[float, ...]) -> str:
+    """Return what is wrong with the bounds of a histogram; empty where nothing is."""
+    if not bounds or bounds[-1] != math.inf:
+        return "the last must be infinity, or the slowest requests would be missing"
+    return "" if all(a < b for a, b in itertools.pairwise((0.0, *bounds))) else "must be positive and increase"
 
 
 def check_bounds(known: tuple[float, ...], look: Histogram) -> None:
@@ -106,11 +113,12 @@ def slowed(look: Histogram, factor: float) -> Histogram:
     if not factor >= 1:
         raise ValueError(f"factor is {factor}: must be at least 1")
     ends = np.array(look.bounds[:-1])
-    places = [*np.searchsorted(ends, ends * factor * (1 - ROUNDING)).tolist(), len(ends)]
-    candidate, stable = [0] * len(look.bounds), [0] * len(look.bounds)
-    for bucket, place in enumerate(places):
-        stable[place] += look.stable[bucket]
-        candidate[max(bucket, places[0])] += look.candidate[bucket]
+    places = np.append(np.searchsorted(ends, ends * factor * (1 - ROUNDING)), len(ends))
+    joined = np.maximum(np.arange(len(places)), places[0])
+    candidate, stable = (
+        np.bincount(to, weights=counts, minlength=len(places)).astype(int).tolist()
+        for to, counts in zip((joined, places), look.counts, strict=True)
+    )
     return Histogram(look.bounds, tuple(candidate), tuple(stable))
 
 

@@ -11,6 +11,7 @@ looks with different weights must not be added up (Simpson 1951).
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -130,12 +131,18 @@ def _interval(bounds: tuple[float, ...], counts: tuple[int, ...], quantile: floa
     """Above the last bound at which too few were as fast, and at most at the first at which too many were."""
     if not bounds:
         return 0.0, math.inf
+    enough = -math.log(alpha / 2)
+    for_above, for_below = _evidence(counts, quantile)
+    above, below = np.flatnonzero(for_above >= enough), np.flatnonzero(for_below >= enough)
+    return (bounds[int(above[-1])] if above.size else 0.0, bounds[int(below[0])] if below.size else math.inf)
+
+
+@lru_cache(maxsize=16)
+def _evidence(counts: tuple[int, ...], quantile: float) -> tuple[Floats, Floats]:
+    """For each bound: the evidence that the quantile lies above it, and that it does not. Asked for at several levels."""
     every = np.cumsum(np.array(counts, dtype=float))
     fast, total = every[:-1], every[-1]
-    enough = -math.log(alpha / 2)
-    above = np.flatnonzero(_against(fast, total, quantile) >= enough)
-    below = np.flatnonzero(_against(total - fast, total, 1 - quantile) >= enough)
-    return (bounds[int(above[-1])] if above.size else 0.0, bounds[int(below[0])] if below.size else math.inf)
+    return _against(fast, total, quantile), _against(total - fast, total, 1 - quantile)
 
 
 def _against(found: Floats, total: float, share: float) -> Floats:

@@ -81,25 +81,29 @@ def detectable(rule: Rule, stable_rate: float, share: float, budget: float, divi
 
 
 def _distance_to_edge(null: float, candidate: float, stable: float, ratio: float) -> float:
-    """Least divergence, per candidate request, to rates (a, b) with odds(a) = null * odds(b)."""
+    """Least divergence, per candidate request, to rates (a, b) with odds(a) = null * odds(b).
 
-    def slope(log_odds: float) -> float:
-        """Derivative by the log-odds of b: expected minus observed bad requests of both sides together."""
-        b = _rate(math.exp(log_odds))
-        a = _rate(null * math.exp(log_odds))
-        return (a - candidate) + ratio * (b - stable)
-
-    low, high = -60.0, 60.0
-    if slope(low) >= 0 or slope(high) <= 0:
+    Where it is least, both sides together have as many bad requests as is expected: a + ratio * b = candidate + ratio *
+    stable, a quadratic equation of odds(b).
+    """
+    bad = candidate + ratio * stable
+    if not 0 < bad < 1 + ratio:
         return 0.0  # nobody is bad, or everybody: nothing tells the revisions apart
-    at = math.exp(brentq(slope, low, high))
-    return _divergence(candidate, _rate(null * at)) + ratio * _divergence(stable, _rate(at))
+    square, linear = null * (1 + ratio - bad), null + ratio - bad * (1 + null)
+    root = math.sqrt(linear**2 + 4 * square * bad)
+    odds = 2 * bad / (linear + root) if linear > 0 else (root - linear) / (2 * square)
+    return _divergence(candidate, _rate(null * odds)) + ratio * _divergence(stable, _rate(odds))
 
 
 def _divergence(p: float, q: float) -> float:
     """Kullback-Leibler divergence of two coins, in nats."""
     parts = ((p, q), (1 - p, 1 - q))
-    return max(0.0, sum(one * math.log(one / other) for one, other in parts if one > 0 and other > 0))
+    return max(0.0, sum(one * _log_ratio(one, other) for one, other in parts if one > 0 and other > 0))
+
+
+def _log_ratio(one: float, other: float) -> float:
+    """Logarithm of a quotient; where it is nearly 1, rounding the quotient would lose by how much."""
+    return math.log(one / other) if one < other / 2 else math.log1p((one - other) / other)
 
 
 def _odds(rate: float) -> float:

@@ -7,6 +7,7 @@ Why and with which guarantee: docs/explanation/decisions.md.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -154,19 +155,18 @@ def update(rule: Rule, evidence: Evidence, look: Look) -> Evidence:
     family = Family.of(rule.kind, look)
     if reached(rule, evidence) or family.low == family.high:
         return evidence
-    null, grid = _edges(rule)
+    null, grid, log_weights = _edges(rule)
     counts = law(family, null, grid)
     logs = np.array(evidence.logs)
-    beliefs = logs + np.log(rule.weights)
+    beliefs = logs + log_weights
     beliefs -= log_sum(beliefs)
-    observed = np.array([float(look.candidate_bad)])
-    score = _boosted(rule, evidence.score, counts, beliefs, observed)
-    logs = np.maximum(logs + counts.log_ratios(observed)[:, 0], NEVER)
-    return Evidence(score, tuple(logs.tolist()))
+    said = counts.log_ratios(np.array([float(look.candidate_bad)]))[:, 0]
+    score = _boosted(rule, evidence.score, counts, beliefs, float(log_sum(beliefs + said)))
+    return Evidence(score, tuple(np.maximum(logs + said, NEVER).tolist()))
 
 
-def _boosted(rule: Rule, score: float, counts: Law, beliefs: Floats, observed: Floats) -> float:
-    """The score after the observed count: min(b * score * R, threshold) with the largest b that the null can afford.
+def _boosted(rule: Rule, score: float, counts: Law, beliefs: Floats, log_observed: float) -> float:
+    """The score after a count of which R says `log_observed`: min(b * score * R, threshold) with the largest b that the null can afford.
 
     R(x) is the mixture likelihood ratio. What R would pay beyond the threshold is useless, so it is paid elsewhere: b is
     the largest factor for which the expectation under the null is still the old score (Fischer & Ramdas 2024). With the
@@ -175,7 +175,7 @@ def _boosted(rule: Rule, score: float, counts: Law, beliefs: Floats, observed: F
     """
     top = threshold(rule)
     log_p = counts.log_probabilities
-    log_r = _mixture(counts, beliefs, counts.counts)
+    log_r = log_sum(beliefs[:, None] + counts.log_ratios(counts.counts))
     if rule.direction == "safety":
         log_p, log_r = log_p[::-1], log_r[::-1]
     uncapped = np.concatenate(([-np.inf], np.logaddexp.accumulate(log_p + log_r)))  # ln E[R; counts before j]
@@ -184,21 +184,17 @@ def _boosted(rule: Rule, score: float, counts: Law, beliefs: Floats, observed: F
     affordable = np.flatnonzero(expectation <= score)
     first = int(affordable[0]) if affordable.size else log_p.size
     rest = max(score - top * float(capped[first]), math.ulp(0.0))
-    log_score = math.log(rest) - float(uncapped[first]) + float(_mixture(counts, beliefs, observed)[0])
+    log_score = math.log(rest) - float(uncapped[first]) + log_observed
     return top if log_score >= math.log(top) else max(math.exp(log_score), FLOOR)
 
 
-def _mixture(counts: Law, beliefs: Floats, at: Floats) -> Floats:
-    """Logarithm of R at these counts."""
-    mixture: Floats = log_sum(beliefs[:, None] + counts.log_ratios(at))
-    return mixture
-
-
-def _edges(rule: Rule) -> tuple[float, Floats]:
-    """Null and grid as odds (ratios)."""
+@lru_cache(maxsize=256)
+def _edges(rule: Rule) -> tuple[float, Floats, Floats]:
+    """Null and grid as odds (ratios), and the logarithms of the weights."""
+    log_weights = np.log(rule.weights)
     if rule.kind == "relative":
-        return rule.null, np.array(rule.grid)
-    return _odds(rule.null), np.array([_odds(rate) for rate in rule.grid])
+        return rule.null, np.array(rule.grid), log_weights
+    return _odds(rule.null), np.array([_odds(rate) for rate in rule.grid]), log_weights
 
 
 def _odds(rate: float) -> float:
