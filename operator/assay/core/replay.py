@@ -15,8 +15,8 @@ from typing import TypeAlias
 from assay.api.modeldeployment import CheckStatus, ModelDeploymentSpec
 from assay.core import canary, checks, scrapes
 from assay.core.decision import Missing, Series
-from assay.core.evidence import GONE
 from assay.core.hypotheses import Trial, rank_tests
+from assay.core.in_step import GONE
 from assay.core.names import METRIC_REVISION
 from assay.core.scrapes import Arms, Events, Readings
 from assay.core.sentences import sentence

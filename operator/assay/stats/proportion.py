@@ -159,9 +159,9 @@ def update(rule: Rule, evidence: Evidence, look: Look) -> Evidence:
     counts = law(family, null, grid)
     logs = np.array(evidence.logs)
     beliefs = logs + log_weights
-    beliefs -= log_sum(beliefs)
+    beliefs -= np.logaddexp.reduce(beliefs)
     said = counts.log_ratios(np.array([float(look.candidate_bad)]))[:, 0]
-    score = _boosted(rule, evidence.score, counts, beliefs, float(log_sum(beliefs + said)))
+    score = _boosted(rule, evidence.score, counts, beliefs, float(np.logaddexp.reduce(beliefs + said)))
     return Evidence(score, tuple(np.maximum(logs + said, NEVER).tolist()))
 
 
