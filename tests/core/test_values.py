@@ -174,6 +174,12 @@ def test_squares_that_fell_betray_a_reset_that_the_count_has_overtaken() -> None
     assert counted(a_check(), (10, (5, 2.5, 100.0)), (20, (8, 4.0, 3.0))).candidate == (8, 4.0, 3.0)
 
 
+def test_a_reset_is_seen_also_where_the_count_stays_above_that_of_the_first_scrape() -> None:
+    scrapes = (10, (5, 2.5, 1.75)), (20, (50, 25.0, 17.75)), (30, (20, 10.0, 7.0))
+
+    assert counted(a_check(), *scrapes).candidate == (45 + 20, 22.5 + 10.0, 16.0 + 7.0)
+
+
 def test_what_the_last_look_knew_goes_through_status() -> None:
     check, status = a_check(), begun(a_check())
     straight = looked(check, grown(4, 0.9))
