@@ -52,7 +52,9 @@ def recorded(candidate: tuple[float, ...], seed: int) -> tuple[Events, Events]:
 
 def numbers(readings: Readings | Missing) -> dict[Any, Any]:
     assert not isinstance(readings, Missing)
-    return {target: [(one.time, one.numbers, one.told) for one in found] for target, found in readings.items()}
+    return {
+        target: [(one.time, tuple(one.sums.tolist()), one.told) for one in found] for target, found in readings.items()
+    }
 
 
 @pytest.mark.parametrize("seed", range(5))

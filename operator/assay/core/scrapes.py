@@ -70,18 +70,13 @@ class Reading:
     time: float
     """Seconds since the epoch, by Prometheus' clock."""
     sums: Floats
-    """The `Numbers` of both revisions: read by `numbers`, `stable` and `candidate`."""
+    """The `Numbers` of stable, and of the candidate."""
     row: Floats = field(default_factory=lambda: np.zeros(0))
     """What they are sums of, by column; NaN where this scrape did not tell a series."""
     columns: Columns = field(default_factory=Columns)
     kinds: Kinds = PROPORTION
     bounds: tuple[float, ...] = ()
     """The finite bounds of a histogram."""
-
-    @property
-    def numbers(self) -> Numbers:
-        """Of both revisions."""
-        return tuple(self.sums.tolist())
 
     @property
     def stable(self) -> Numbers:
