@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import norm
 
-from assay.stats import buckets, proportion, wilcoxon
+from assay.stats import buckets, proportion, severity, wilcoxon
 from assay.stats.buckets import Histogram
 from bench.decisions.rules import ALPHA, Rule, blind
 from bench.decisions.worlds import LOOKS, Dice, World
@@ -45,6 +45,8 @@ TRUTHS: dict[str, Floats] = {}
 """World -> share of the candidate's requests in each bucket."""
 SLOW_TAIL = 0.88 * HEALTHY + 0.12 * shares(TAIL)
 """The slowest eighth takes twice as long: the 95 % quantile is a fifth higher, and the median hardly."""
+HANGING = 0.97 * HEALTHY + 0.03 * shares(10.0)
+"""Three answers in a hundred take ten times as long."""
 WORLDS = tuple(
     _world(name, truth, requests)
     for requests, name, truth in (
@@ -55,6 +57,7 @@ WORLDS = tuple(
         (300, "equal", HEALTHY),
         (300, "a fifth slower", shares(1.2)),
         (300, "a fifth slower in the tail", SLOW_TAIL),
+        (300, "three in a hundred take ten times as long", HANGING),
     )
 )
 
@@ -75,7 +78,7 @@ def _one(candidate: Ints, stable: Ints) -> int:
         look = Histogram(BOUNDS, *(tuple(side.tolist()) for side in sides))
         bound = bound or buckets.nearest_bound(look, QUANTILE)
         ranks = wilcoxon.update(ALPHA / 2, ranks, look)
-        score = proportion.update(slow, score, buckets.slow(look, bound))
+        score = severity.update(slow, score, buckets.graded(look, bound))
         if wilcoxon.reached(ranks) or proportion.reached(slow, score):
             return number
     return 0

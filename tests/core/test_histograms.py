@@ -1,7 +1,8 @@
 """What does one look at a histogram add: which bound is fixed, what lies beyond it, and how far are the ranks?"""
 
 import math
-from dataclasses import replace
+from dataclasses import astuple, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ import pytest
 from assay.api.base import Verdict
 from assay.api.checks import Check
 from assay.api.modeldeployment import CheckStatus, QuantileState, RanksState
-from assay.core import quantiles
+from assay.core import dispersion, quantiles
 from assay.core.kinds import histogram_of
 from assay.core.scrapes import Reading, Readings
 from assay.stats.buckets import Histogram
 from assay.stats.proportion import Look
+from assay.stats.severity import Graded
 from assay.stats.wilcoxon import moments
 from core.test_checks import a_trial
 
@@ -114,10 +116,10 @@ def test_without_a_past_the_first_look_fixes_the_bound_by_both_revisions_togethe
 
 
 def test_a_look_counts_what_is_beyond_the_bound_once_as_it_is_and_once_with_stable_slowed_by_the_tolerance() -> None:
-    """Twice as slow, stable's fastest bucket ends at the second bound and its second one at the third."""
+    """Twice as slow, stable's fastest bucket ends at the second bound and its second one at the third, twice the second."""
     _, seen = added(tolerance="1")
 
-    assert seen == (Look(100, 70, 1000, 500), Look(100, 70, 1000, 500), Look(100, 70, 1000, 800))
+    assert seen == (Look(100, 70, 1000, 500), Look(100, 70, 1000, 500), Graded(100, 70, 1000, 800, 30, 500))
 
 
 def test_a_second_look_counts_only_what_is_new() -> None:
@@ -136,6 +138,24 @@ def test_requests_that_fail_together_say_so_much_less_to_the_share_and_to_the_ra
     assert (state.ranks.excess, state.ranks.information) == pytest.approx((excess / 2, variance / 2))
     assert state.ranks.third == pytest.approx(third / 2)
     assert (seen.counted, seen.weighed) == (Look(100, 70, 1000, 500), Look(50, 35, 500, 250))
+    assert seen.tolerated == Graded(50, 35, 500, 250, 15, 50)
+
+
+def test_what_rounding_leaves_over_comes_with_a_later_look_so_that_neither_good_nor_bad_nor_worse_ever_falls() -> None:
+    sums = [
+        Graded(0, 0, 0, 0, 0, 0),
+        Graded(3, 2, 30, 20, 1, 10),
+        Graded(6, 5, 31, 21, 1, 11),
+        Graded(9, 6, 40, 22, 2, 12),
+    ]
+
+    looks = [dispersion.graded(old, new, 2.5) for old, new in pairwise(sums)]
+
+    whole = dispersion.graded(sums[0], sums[-1], 2.5)
+    assert tuple(map(sum, zip(*map(astuple, looks), strict=True))) == astuple(whole) == (4, 3, 16, 9, 1, 5)
+    assert dispersion.graded(sums[1], sums[2], 0) == Graded(3, 3, 1, 1, 0, 1), (
+        "a rollout that began without a dispersion"
+    )
 
 
 def test_the_ranks_share_their_half_of_the_level_with_every_step_that_begins_them_anew() -> None:

@@ -4,8 +4,9 @@ import pytest
 
 from assay.api.modeldeployment import ProcessState
 from assay.core.processes import NEARLY, Rule, averaged, averages, reached, stepped
-from assay.stats import means, moments, proportion, spending
+from assay.stats import means, moments, proportion, severity, spending
 from assay.stats.proportion import Look
+from assay.stats.severity import Graded
 
 BOOSTED, BOUNDS = proportion.harm(0.05, 1.0), spending.harm(0.05, 1.0)
 LOOKS = [Look(300, 6, 2700, 27), Look(300, 5, 2700, 25), Look(300, 8, 2700, 29)]
@@ -25,6 +26,16 @@ def test_a_betting_score_goes_on_from_status() -> None:
     assert [one.score for one in found] == pytest.approx([1, 2.614441, 5.066189, 20], abs=5e-7)
     assert [len(one.logs) for one in found] == [0, 4, 4, 4]
     assert [reached(BOOSTED, one) for one in found] == [False, False, False, True]
+
+
+def test_what_is_worse_than_bad_counts_where_a_look_tells_it() -> None:
+    before, look = states(BOOSTED)[1], Graded(300, 5, 2700, 25, candidate_worse=2, stable_worse=3)
+
+    after = stepped(BOOSTED, before, look)
+
+    expected = severity.update(BOOSTED, proportion.Evidence(before.score, tuple(before.logs)), look)
+    assert (after.score, tuple(after.logs)) == (expected.score, expected.logs)
+    assert after.score > stepped(BOOSTED, before, LOOKS[1]).score
 
 
 def test_an_error_spending_test_goes_on_from_status() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from assay.stats.buckets import (
     Histogram,
     check_bounds,
+    graded,
     native_bounds,
     native_counts,
     native_index,
@@ -17,6 +18,7 @@ from assay.stats.buckets import (
     slowed,
 )
 from assay.stats.counts import Look
+from assay.stats.severity import Graded
 
 LOOK = Histogram((0.1, 0.25, 0.5, math.inf), (60, 30, 8, 2), (700, 200, 60, 40))
 
@@ -24,6 +26,18 @@ LOOK = Histogram((0.1, 0.25, 0.5, math.inf), (60, 30, 8, 2), (700, 200, 60, 40))
 def test_slow_requests_are_those_beyond_the_bound() -> None:
     assert slow(LOOK, 0.25) == Look(100, 10, 1000, 100)
     assert slow(LOOK, 0.5) == Look(100, 2, 1000, 40)
+
+
+def test_worse_are_those_beyond_the_first_bound_that_is_twice_as_high() -> None:
+    assert graded(LOOK, 0.1) == Graded(100, 40, 1000, 300, 10, 100), "0.25 is the first beyond 0.2"
+    assert graded(LOOK, 0.25) == Graded(100, 10, 1000, 100, 2, 40), "0.5 is just twice as high"
+    assert graded(LOOK, 0.5) == Graded(100, 2, 1000, 40, 0, 0), "there is no bound beyond"
+
+
+def test_a_bound_that_misses_twice_another_by_rounding_is_twice_as_high() -> None:
+    look = Histogram((0.1, 0.2 * (1 - 1e-12), math.inf), (1, 2, 3), (4, 5, 6))
+
+    assert graded(look, 0.1) == Graded(6, 5, 15, 11, 3, 6)
 
 
 def test_the_bound_is_the_one_nearest_the_quantile_of_both_sides_together() -> None:

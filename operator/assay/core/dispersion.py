@@ -12,6 +12,7 @@ from assay.core.hypotheses import Trial
 from assay.core.scrapes import Readings
 from assay.stats.dispersion import HOPELESS, Pair, dispersion, effective, factor
 from assay.stats.proportion import Look
+from assay.stats.severity import Graded
 
 Strata: TypeAlias = Mapping[tuple[float, float], list[Pair]]
 """(begin, end) of a half minute -> what each pod counted in it."""
@@ -104,3 +105,23 @@ def weighed(old: Sequence[int], new: Sequence[int], divisor: float) -> Look:
         before, after = (effective((sums[place + 1], sums[place]), divisor or 1.0) for sums in (old, new))
         numbers += [after[1] - before[1], after[0] - before[0]]
     return Look(*numbers)
+
+
+def graded(old: Graded, new: Graded, divisor: float) -> Graded:
+    """Return what a look says of good, bad and worse requests, each rounded for itself; from all before and after it."""
+    before, after = ([round(cell / (divisor or 1.0)) for cell in _cells(sums)] for sums in (old, new))
+    good, bad, worse, stable_good, stable_bad, stable_worse = (b - a for a, b in zip(before, after, strict=True))
+    candidate, stable = bad + worse, stable_bad + stable_worse
+    return Graded(good + candidate, candidate, stable_good + stable, stable, worse, stable_worse)
+
+
+def _cells(sums: Graded) -> tuple[int, ...]:
+    """Return how many requests were good, bad and no more, and worse: of the candidate and of stable."""
+    return (
+        sums.candidate_total - sums.candidate_bad,
+        sums.candidate_bad - sums.candidate_worse,
+        sums.candidate_worse,
+        sums.stable_total - sums.stable_bad,
+        sums.stable_bad - sums.stable_worse,
+        sums.stable_worse,
+    )

@@ -5,9 +5,10 @@ from typing import TypeAlias
 
 from assay.api.modeldeployment import ProcessState, WalkState
 from assay.core.sentences import score
-from assay.stats import means, moments, proportion, spending
+from assay.stats import means, moments, proportion, severity, spending
 from assay.stats.means import Sums
 from assay.stats.proportion import Evidence, Look
+from assay.stats.severity import Graded
 from assay.stats.spending import Walk
 
 OfEvents: TypeAlias = proportion.Rule | spending.Rule
@@ -20,7 +21,10 @@ def stepped(rule: Rule, state: ProcessState, look: Look) -> ProcessState:
     if isinstance(rule, means.Rule):
         raise TypeError("a rule about means is stepped by values")
     if isinstance(rule, proportion.Rule):
-        evidence = proportion.update(rule, _evidence(rule, state), look)
+        known = _evidence(rule, state)
+        evidence = (
+            severity.update(rule, known, look) if isinstance(look, Graded) else proportion.update(rule, known, look)
+        )
         return ProcessState(score=evidence.score, logs=list(evidence.logs))
     walk = spending.update(rule, _walk(state), look)
     top = 1 / rule.level

@@ -7,6 +7,7 @@ revision would be, were it slower by the tolerance.
 
 import math
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import NamedTuple
 
 from assay.api.checks import DEFAULT_TOLERANCE, Check
@@ -21,6 +22,7 @@ from assay.stats.boundary import Density
 from assay.stats.buckets import Histogram
 from assay.stats.latency import Interval, Latencies
 from assay.stats.proportion import Look
+from assay.stats.severity import Graded
 from assay.stats.wilcoxon import Ranks
 
 KNOWN = 20  # events of stable beyond its quantile, by which that is known well enough
@@ -35,8 +37,8 @@ class Seen(NamedTuple):
     """As counted."""
     weighed: Look
     """Less what requests that fail together say twice."""
-    tolerated: Look
-    """The same, the stable revision slowed by the tolerance."""
+    tolerated: Graded
+    """The same, the stable revision slowed by the tolerance, and how many took twice as long as the bound."""
 
 
 def tolerance(check: Check) -> float:
@@ -105,23 +107,23 @@ def added(check: Check, status: CheckStatus, look: Histogram, trial: Trial) -> t
     old, slower = _latencies(state), 1 + tolerance(check)
     new = latency.update(old, look)
     ranks = wilcoxon.update(level(trial), _ranks(state), buckets.slowed(look, slower), status.dispersion or 1.0)
-    weighed, tolerated = (
-        dispersion.weighed(_slow(old, state.bound, factor), _slow(new, state.bound, factor), status.dispersion)
-        for factor in (1.0, slower)
+    (before, after), (before_slowed, after_slowed) = (
+        (_slow(old, state.bound, factor), _slow(new, state.bound, factor)) for factor in (1.0, slower)
     )
+    weighed = dispersion.weighed(astuple(before), astuple(after), status.dispersion)
+    tolerated = dispersion.graded(before_slowed, after_slowed, status.dispersion)
     seen = Seen(buckets.slow(look, state.bound), weighed, tolerated)
     counts = {"candidate": list(new.candidate), "stable": list(new.stable), "ranks": _ranks_state(ranks)}
     state = state.model_copy(update=counts)
     return state.model_copy(update={"harm": _share(check, state, trial)}), seen
 
 
-def _slow(counts: Latencies, bound: float, factor: float) -> tuple[int, int, int, int]:
-    """Return total and those beyond the bound of both sides, the stable revision slowed by a factor."""
+def _slow(counts: Latencies, bound: float, factor: float) -> Graded:
+    """Return how many requests so far were beyond the bound, and twice as slow, the stable revision slowed by a factor."""
     if not counts.candidate:
-        return 0, 0, 0, 0
+        return Graded(0, 0, 0, 0, 0, 0)
     whole = Histogram((*counts.bounds, math.inf), counts.candidate, counts.stable)
-    found = buckets.slow(buckets.slowed(whole, factor), bound)
-    return found.candidate_total, found.candidate_bad, found.stable_total, found.stable_bad
+    return buckets.graded(buckets.slowed(whole, factor), bound)
 
 
 def level(trial: Trial) -> float:

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from assay.stats.counts import Floats, Look
+from assay.stats.severity import Graded
 
 MOST_SCHEMA: Final = 8
 LEAST_SCHEMA: Final = -4
@@ -91,6 +92,24 @@ def slow(look: Histogram, bound: float) -> Look:
         raise ValueError(f"{bound:g} seconds is not a bound of the histogram; the nearest are {told or 'none'}")
     first = look.bounds.index(bound) + 1
     return Look(sum(look.candidate), sum(look.candidate[first:]), sum(look.stable), sum(look.stable[first:]))
+
+
+def graded(look: Histogram, bound: float) -> Graded:
+    """Requests slower than the bound as a proportion, those more than twice as slow as worse, for `assay.stats.severity`.
+
+    More than twice: beyond the first bound that is at least twice this one; where there is none, nothing is worse.
+
+    Args:
+        look: Counts since the previous look.
+        bound: In seconds, one of the look's bounds.
+
+    Raises:
+        ValueError: The histogram does not tell how many requests were slower than this.
+    """
+    whole = slow(look, bound)
+    first = next(at for at, end in enumerate(look.bounds) if end >= 2 * bound * (1 - ROUNDING)) + 1
+    worse = sum(look.candidate[first:]), sum(look.stable[first:])
+    return Graded(whole.candidate_total, whole.candidate_bad, whole.stable_total, whole.stable_bad, *worse)
 
 
 def slowed(look: Histogram, factor: float) -> Histogram:

@@ -24,6 +24,7 @@ __all__ = [
     "below",
     "harm",
     "interval",
+    "learned",
     "odds_from_absolute",
     "odds_from_relative",
     "odds_ratio",
@@ -150,17 +151,30 @@ def update(rule: Rule, evidence: Evidence, look: Look) -> Evidence:
     Raises:
         ValueError: The evidence belongs to another rule.
     """
-    if len(evidence.logs) != len(rule.grid):
-        raise ValueError(f"evidence has {len(evidence.logs)} logs, but the rule has {len(rule.grid)} alternatives")
     family = Family.of(rule.kind, look)
     if reached(rule, evidence) or family.low == family.high:
         return evidence
-    null, grid, log_weights = _edges(rule)
-    counts = law(family, null, grid)
+    null, grid, _ = _edges(rule)
+    return learned(rule, evidence, law(family, null, grid), look.candidate_bad)
+
+
+def learned(rule: Rule, evidence: Evidence, counts: Law, observed: int) -> Evidence:
+    """The evidence after a count, or a score, whose law is known under the rule's null and under each alternative.
+
+    Args:
+        rule: What is to be refuted.
+        evidence: So far; not at the threshold, where it stays.
+        counts: What was possible, and how likely it was.
+        observed: What happened.
+
+    Raises:
+        ValueError: The evidence belongs to another rule.
+    """
+    if len(evidence.logs) != len(rule.grid):
+        raise ValueError(f"evidence has {len(evidence.logs)} logs, but the rule has {len(rule.grid)} alternatives")
     logs = np.array(evidence.logs)
-    beliefs = logs + log_weights
-    beliefs -= np.logaddexp.reduce(beliefs)
-    said = counts.log_ratios(np.array([float(look.candidate_bad)]))[:, 0]
+    beliefs = logs + _edges(rule)[2]
+    said = counts.log_ratios(np.array([float(observed)]))[:, 0]
     score = _boosted(rule, evidence.score, counts, beliefs, float(np.logaddexp.reduce(beliefs + said)))
     return Evidence(score, tuple(np.maximum(logs + said, NEVER).tolist()))
 
