@@ -76,10 +76,6 @@ def test_the_law_is_that_of_drawing_without_replacement_weighed_by_the_odds_of_e
 
 
 @given(designs(), evidences())
-@pytest.mark.reliability(
-    "While a request's severity does not depend on the side, a look at how slow answers were adds nothing to the expected evidence of harm.",
-    "Every outcome of small looks is enumerated with its exact chance, from any evidence before.",
-)
 def test_while_both_sides_are_alike_no_evidence_is_expected(design: tuple[int, Cells], before: Evidence) -> None:
     found = list(splits(*design))
     every = sum(number for _, number in found)
