@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.random import Generator
 
 from assay.api.base import Verdict
@@ -45,34 +44,3 @@ def test_candidates_at_an_absolute_margin_are_promoted_as_seldom_as_promised() -
     check = a_check(tolerance={"absolute": "0.004"}, margin={"absolute": f"{DIFFERENCE}"})
 
     assert share(check, Verdict.PASS, falseRollback="0.0001", warmupSeconds=0) <= MOST
-
-
-def test_the_next_look_is_held_against_all_that_is_known_of_stables_rate() -> None:
-    check = a_check(tolerance={"absolute": "0.01"}, margin={"absolute": "0.03"})
-
-    status = looked(check, ((0, 1), (1, 100)), ((1, 101), (20, 1000)))
-
-    rate = 20.5 / 1001
-    assert status.odds == pytest.approx([odds(rate + 0.01) / odds(rate), odds(rate + 0.03) / odds(rate)])
-
-
-def test_what_a_pod_counted_before_it_began_anew_is_known_still() -> None:
-    check = a_check(tolerance={"absolute": "0.01"}, margin={"absolute": "0.03"})
-
-    status = looked(check, ((0, 1), (1, 100)), ((1, 101), (20, 1000)), ((2, 201), (0, 10)))
-
-    rate = 19.5 / 901  # of the looks; the pod tells of 0 in 10
-    assert status.totals[2:] == [900, 19]
-    assert status.odds == pytest.approx([odds(rate + 0.01) / odds(rate), odds(rate + 0.03) / odds(rate)])
-
-
-def test_relative_thresholds_never_change_and_absolute_ones_not_where_they_would_leave_no_room() -> None:
-    looks = ((0, 1), (1, 100)), ((1, 101), (20, 1000)), ((1, 101), (10**9, 10**9))
-
-    assert looked(a_check(), *looks).odds == [1.1, 1.5]
-    check = a_check(tolerance={"absolute": "0.01"}, margin={"absolute": "0.03"})
-    assert looked(check, *looks).odds == looked(check, *looks[:2]).odds
-
-
-def odds(rate: float) -> float:
-    return rate / (1 - rate)

@@ -74,6 +74,22 @@ def test_harm_fails_and_safety_passes() -> None:
     assert looked(a_check(), BASE, ((50, 10_001), (101, 10_100))).verdict is Verdict.PASS
 
 
+def test_who_lost_a_scrape_is_waited_for_by_name() -> None:
+    def told(stable_at: float, candidate_at: float) -> Found:
+        """Each revision's own pod counts a hundred requests a second, and tells of them at these moments."""
+        found = [
+            Series({"pod": pod, "assay_revision": revision, "envoy_response_code_class": "2"}, ((at, 100 * at),))
+            for pod, revision, at in (("s", ARMS.stable, stable_at), ("c", ARMS.candidate, candidate_at))
+        ]
+        return {REQUESTS: tuple(found)}
+
+    status = checks.look(a_check(), checks.begin(a_check(), a_trial(a_check())), told(10, 10), a_trial(a_check()))
+    waits = checks.look(a_check(), status, told(20, 10), a_trial(a_check()))
+
+    assert waits.reason == "What others counted waits for the next scrape of pod c."
+    assert waits == status.model_copy(update={"reason": waits.reason})
+
+
 def test_a_failed_check_stays_failed() -> None:
     status = looked(a_check(), BASE, ((60, 1001), (31, 3100)), ((60, 100_001), (5000, 100_100)))
 

@@ -10,7 +10,7 @@ from assay.api.base import Verdict
 from assay.api.checks import Check
 from assay.api.modeldeployment import Analysis, CheckStatus, DecisionRule, ModelDeployment
 from assay.core.decision import Missing
-from assay.core.hypotheses import TOP_RATE, Rules, Trial, odds_of, rank_tests, rules_of, with_odds
+from assay.core.hypotheses import TOP_RATE, Rules, Trial, odds_of, rank_tests, reconverted, rules_of, with_odds
 from assay.core.scrapes import Arms, Reading, Readings
 from assay.stats import means, proportion, spending
 from core.simulation import a_spec
@@ -97,6 +97,36 @@ def test_a_stable_revision_that_always_fails_leaves_no_room_and_one_without_even
         assert (status, why.startswith("no event of the stable revision")) == (a_status(), True)
     status, why = with_odds(beside, a_status(), stable_at((10**9, 10**9)))
     assert (status, "leaves no room" in why, "rate of 0.999999;" in why) == (a_status(), True, True)
+
+
+ABSOLUTE = {"tolerance": {"absolute": "0.01"}, "margin": {"absolute": "0.03"}}
+
+
+@pytest.mark.parametrize(
+    ("totals", "rate"),
+    [
+        ([], 9.5 / 500),
+        ([300, 5, 400, 39], 9.5 / 500),
+        ([300, 5, 599, 29], 29.5 / 600),
+    ],
+    ids=["of the pods", "of the pods, which know more", "of the looks, since pods began anew"],
+)
+def test_after_a_look_absolute_thresholds_are_odds_at_all_that_is_known_of_stables_rate(
+    totals: list[int], rate: float
+) -> None:
+    status = reconverted(a_check(**ABSOLUTE), a_status(odds=[1.2, 1.3], totals=totals), stable_at((3, 100), (6, 399)))
+
+    assert status.odds == pytest.approx([odds(rate + 0.01) / odds(rate), odds(rate + 0.03) / odds(rate)])
+
+
+def test_they_stay_where_nothing_is_known_or_no_room_would_be_left() -> None:
+    known = a_status(odds=[1.2, 1.3])
+
+    assert reconverted(a_check(**ABSOLUTE), a_status(), stable_at((3, 100))) == a_status(), "not converted yet"
+    for readings in (AWAY, {}, stable_at((0, 0)), stable_at((10**9, 10**9))):
+        assert reconverted(a_check(**ABSOLUTE), known, readings) == known
+    assert reconverted(a_check(), known, stable_at((3, 100))) == known, "relative"
+    assert reconverted(a_check(margin={"absolute": "0.03"}), known, AWAY) == known
 
 
 def test_odds_are_fixed_once_and_not_at_all_beside_a_limit() -> None:

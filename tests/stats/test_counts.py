@@ -94,6 +94,14 @@ def test_the_most_likely_count_is_found_for_all_odds_at_once(look: Look, kind: K
     assert found == pytest.approx([max(chance.values()) for chance in chances], rel=1e-12)
 
 
+@pytest.mark.parametrize("odds", [0.001, 0.01, 0.19, 0.5])
+def test_the_most_likely_count_is_found_too_where_more_are_bad_than_stable_has_requests(odds: float) -> None:
+    family = Family("relative", 100, 60, 120)
+    chances = exact(family, odds)
+    (mode,) = family.modes(np.log([odds]))
+    assert chances[int(mode)] == pytest.approx(max(chances.values()), rel=1e-12)
+
+
 def test_probabilities_at_millions_of_requests_sum_to_one_under_every_alternative() -> None:
     found = law(Family("relative", 1_500_000, 1_500_000, 60_000), 1.1, np.array([1.12, 1.3]))
     under_null = np.exp(found.log_probabilities)

@@ -225,8 +225,8 @@ def _doubt(sums: Floats, told: NDArray[np.bool_], kinds: Kinds) -> tuple[int, st
     """Return which row cannot be trusted, and why; None where all can."""
     sides = sums.reshape(len(sums), 2, kinds.width)
     counts = sides[:, :, : kinds.width - len(kinds.sums)]
-    if counts.min() < 0 or counts.max() > MOST_COUNTED:
-        wild = (counts < 0) | (counts > MOST_COUNTED)
+    wild = (counts < 0) | (counts > MOST_COUNTED)
+    if wild.any():
         return int(np.argwhere(wild)[0][0]), "counts less than nothing, or more than can be counted exactly"
     for place in kinds.sums:
         large = np.abs(sides[:, :, place]) > LARGEST

@@ -98,7 +98,7 @@ class Family:
             gap = self.other - self.bad
             square, linear = odds - 1, odds * (self.total + self.bad) + gap + 2
             rest = odds * self.total * self.bad - gap - 1
-            root = np.sqrt(np.maximum(linear**2 - 4 * square * rest, 0.0))
+            root = np.sqrt(linear**2 - 4 * square * rest)
             with np.errstate(divide="ignore", invalid="ignore"):  # of the two forms, the one in which nothing cancels
                 edge = np.where(linear > 0, 2 * rest / (linear + root), (linear - root) / (2 * square))
         modes: Floats = np.clip(np.ceil(edge), self.low, self.high)

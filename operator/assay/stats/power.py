@@ -87,8 +87,6 @@ def _distance_to_edge(null: float, candidate: float, stable: float, ratio: float
     stable, a quadratic equation of odds(b).
     """
     bad = candidate + ratio * stable
-    if not 0 < bad < 1 + ratio:
-        return 0.0  # nobody is bad, or everybody: nothing tells the revisions apart
     square, linear = null * (1 + ratio - bad), null + ratio - bad * (1 + null)
     root = math.sqrt(linear**2 + 4 * square * bad)
     odds = 2 * bad / (linear + root) if linear > 0 else (root - linear) / (2 * square)
@@ -98,7 +96,7 @@ def _distance_to_edge(null: float, candidate: float, stable: float, ratio: float
 def _divergence(p: float, q: float) -> float:
     """Kullback-Leibler divergence of two coins, in nats."""
     parts = ((p, q), (1 - p, 1 - q))
-    return max(0.0, sum(one * _log_ratio(one, other) for one, other in parts if one > 0 and other > 0))
+    return max(0.0, sum(one * _log_ratio(one, other) for one, other in parts if one > 0))
 
 
 def _log_ratio(one: float, other: float) -> float:
