@@ -200,6 +200,25 @@ def test_the_least_that_is_found_within_a_budget_needs_just_that_budget(better: 
     assert endless == pytest.approx(rule.null, abs=1e-4)
 
 
+@pytest.mark.parametrize(("better", "far"), [("lower", 3.0), ("higher", 1 / 3)])
+def test_what_is_not_found_of_a_mean_three_times_as_bad_is_not_found_at_all(better: str, far: float) -> None:
+    """Of values that spread as they grow, one five times as bad takes longer."""
+    rule = harm(0.01, 0.1, better)  # type: ignore[arg-type]
+    needed = means_power.values(rule, far, 10.0, 0.1, 30)
+
+    assert means_power.detectable(rule, 10.0, 0.1, 30, needed - 1) is None
+    assert means_power.detectable(rule, 10.0, 0.1, 30, needed + 1) == pytest.approx(far, rel=0.02)
+    if better == "lower":
+        assert means_power.values(rule, 5.0, 10.0, 0.1, 30) > needed + 1
+
+
+def test_less_than_a_value_a_look_is_a_value_a_look() -> None:
+    rule = harm(0.01, 0.1, "lower")
+
+    few, one, two = (means_power.values(rule, 2.0, 1.0, 0.5, each) for each in (0.2, 1.0, 2.0))
+    assert few == one != two
+
+
 def test_the_variation_is_read_off_what_looks_told() -> None:
     dice = np.random.default_rng(3)
     sums = [Sums(), Sums()]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from assay.stats import proportion, severity
 from assay.stats.proportion import Evidence, Look, Rule
-from assay.stats.severity import MOST_BAD, MOST_WORSE, Graded
+from assay.stats.severity import Graded
 
 HARM = proportion.harm(0.05, 1.0)
 Cells: TypeAlias = tuple[int, int, int]
@@ -131,8 +131,8 @@ def plain(look: Graded) -> Look:
         graded((290, 10, 0), (2650, 50, 0)),
         graded((0, 0, 0), (2650, 40, 10)),
         graded((290, 5, 5), (0, 0, 0)),
-        graded((3000, 90, 10), (3000, MOST_BAD - 99, 0)),
-        graded((3000, 10, 10), (3000, 10, MOST_WORSE - 9)),
+        graded((3000, 90, 10), (3000, 301, 0)),
+        graded((3000, 10, 10), (3000, 10, 91)),
     ],
     ids=["nothing worse", "no candidate", "no stable", "many bad", "many worse"],
 )
@@ -144,8 +144,12 @@ def test_where_nothing_or_very_much_is_worse_it_is_a_proportion(look: Graded) ->
 
 @pytest.mark.parametrize(
     "look",
-    [graded((3000, 90, 10), (3000, MOST_BAD - 100, 0)), graded((3000, 10, 10), (3000, 10, MOST_WORSE - 10))],
-    ids=["bad", "worse"],
+    [
+        graded((3000, 90, 10), (3000, 300, 0)),
+        graded((3000, 10, 10), (3000, 10, 90)),
+        graded((290, 9, 1), (2650, 50, 0)),
+    ],
+    ids=["400 bad", "100 worse", "one worse"],
 )
 def test_up_to_the_most_that_is_weighed_severity_counts(look: Graded) -> None:
     before = proportion.start(HARM)

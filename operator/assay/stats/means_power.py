@@ -15,8 +15,8 @@ from assay.stats.moments import Arm, Look
 
 MOST: Final = 2.0**40
 """Looks; more is never."""
-FAR: Final = 5.0
-"""Times the stable revision's mean, or that part of it. Bets are best near HARM: of what spreads as it grows, ever more is not found ever sooner."""
+FAR: Final = 3.0
+"""Times the stable revision's mean, or that part of it: near it bets are best, and of what spreads as it grows, more is found later."""
 NEAR: Final = 1e-6  # of the null: so close to it nothing is found
 LEAST_VARIATION, MOST_VARIATION = 1e-6, 1e6  # less is as good as none, and with more no mean is ever known
 MOST_EACH: Final = 1e12  # values in a look
