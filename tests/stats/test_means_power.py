@@ -213,10 +213,12 @@ def test_what_is_not_found_of_a_mean_three_times_as_bad_is_not_found_at_all(bett
 
 
 def test_less_than_a_value_a_look_is_a_value_a_look() -> None:
+    """Beside two of stable then, not nine: it takes a third more."""
     rule = harm(0.01, 0.1, "lower")
 
-    few, one, two = (means_power.values(rule, 2.0, 1.0, 0.5, each) for each in (0.2, 1.0, 2.0))
-    assert few == one != two
+    few, one = (means_power.values(rule, 2.0, 1.0, 0.1, each) for each in (0.2, 1.0))
+
+    assert few / one == pytest.approx(4 / 3, rel=0.03)
 
 
 def test_the_variation_is_read_off_what_looks_told() -> None:
