@@ -126,7 +126,7 @@ def read(events: Events, arms: Arms) -> Readings | Missing:
     for columns, targets in _alike(events, arms).items():
         told = [_rows(series) for series in targets.values()]
         rows = np.concatenate([rows for _, rows in told])
-        whole = ~np.isin(np.array(columns.place) % kinds.width, kinds.sums)
+        whole = ~np.isin(np.array(columns.place) % kinds.width, kinds.sums) if kinds.sums else slice(None)
         rows[:, whole] = np.rint(rows[:, whole])
         sums = summed(rows, columns, kinds)
         whose = [target for target, (times, _) in zip(targets, told, strict=True) for _ in times]

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -138,9 +139,12 @@ class Family:
         return outside | (tail <= LOG_TAIL)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Law:
-    """Probabilities of the counts under a reference, and likelihood ratios of other odds against it."""
+    """Probabilities of the counts under a reference, and likelihood ratios of other odds against it.
+
+    What follows from it is computed once, for whoever keeps it: the laws of equal totals are the same.
+    """
 
     counts: Floats
     """The window of counts that carry the reference's mass."""
@@ -151,6 +155,21 @@ class Law:
     cumulants: Floats
     """ln E[tilt^(X - origin)] under the reference, for each tilt."""
     origin: float
+
+    @cached_property
+    def own_log_ratios(self) -> Floats:
+        """Those of its counts, shape (odds, counts)."""
+        return self.log_ratios(self.counts)
+
+    @cached_property
+    def at_least(self) -> Floats:
+        """Chance of each count or a greater one, and of none: one longer than the counts."""
+        return np.concatenate((np.cumsum(np.exp(self.log_probabilities[::-1]))[::-1], [0.0]))
+
+    @cached_property
+    def at_most(self) -> Floats:
+        """Chance of each count or a lesser one, the greatest first, and of none."""
+        return np.concatenate((np.cumsum(np.exp(self.log_probabilities))[::-1], [0.0]))
 
     def log_ratios(self, counts: Floats) -> Floats:
         """Logarithm of the likelihood at each of the other odds over that at the reference, shape (odds, counts)."""

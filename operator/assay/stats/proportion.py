@@ -188,12 +188,11 @@ def _boosted(rule: Rule, score: float, counts: Law, beliefs: Floats, log_observe
     the right piece is looked up and solved, without iteration.
     """
     top = threshold(rule)
-    log_p = counts.log_probabilities
-    log_r = log_sum(beliefs[:, None] + counts.log_ratios(counts.counts))
+    log_p, capped = counts.log_probabilities, counts.at_least  # P(counts from j on)
+    log_r = log_sum(beliefs[:, None] + counts.own_log_ratios)
     if rule.direction == "safety":
-        log_p, log_r = log_p[::-1], log_r[::-1]
+        log_p, log_r, capped = log_p[::-1], log_r[::-1], counts.at_most
     uncapped = np.concatenate(([-np.inf], np.logaddexp.accumulate(log_p + log_r)))  # ln E[R; counts before j]
-    capped = np.concatenate((np.cumsum(np.exp(log_p[::-1]))[::-1], [0.0]))  # P(counts from j on)
     expectation = top * (np.exp(uncapped[:-1] - log_r) + capped[:-1])  # when b just lifts count j to the threshold
     affordable = np.flatnonzero(expectation <= score)
     first = int(affordable[0]) if affordable.size else log_p.size
