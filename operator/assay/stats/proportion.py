@@ -174,6 +174,7 @@ def learned(rule: Rule, evidence: Evidence, counts: Law, observed: int) -> Evide
         raise ValueError(f"evidence has {len(evidence.logs)} logs, but the rule has {len(rule.grid)} alternatives")
     logs = np.array(evidence.logs)
     beliefs = logs + _edges(rule)[2]
+    beliefs -= beliefs.max()  # a factor of R, which b makes up for: of small numbers rounding takes least
     said = counts.log_ratios(np.array([float(observed)]))[:, 0]
     score = _boosted(rule, evidence.score, counts, beliefs, float(np.logaddexp.reduce(beliefs + said)))
     return Evidence(score, tuple(np.maximum(logs + said, NEVER).tolist()))
