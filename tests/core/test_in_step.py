@@ -78,3 +78,54 @@ def test_targets_that_are_scraped_at_other_moments_are_in_step() -> None:
 
     assert (before.look.stable_total, before.late) == (0, "c")
     assert (after.look.stable_total, after.look.candidate_total) == (100, 10)
+
+
+def test_where_each_lost_another_scrape_the_last_that_all_told_is_looked_at() -> None:
+    """At 30 the candidate's was lost, at 40 stable's; at 20 both told."""
+    known = counted(arms(((10, 100),), ((10, 10),))).counters
+    stable, candidate = ((10, 100.0), (20, 200.0), (30, 300.0)), ((10, 10.0), (20, 20.0), (40, 40.0))
+
+    found = counted(arms(stable, candidate), known)
+
+    assert (found.look.stable_total, found.look.candidate_total, found.late) == (100, 10, "")
+    assert {one.pod: one.time for one in found.counters} == {"s": 20, "c": 20}
+
+
+def test_nobody_is_ahead_of_another_by_a_scrape() -> None:
+    """At 20 the candidate's was lost, at 30 stable's: what is nearest to 20 was told at 30, and to 30 at 20."""
+    known = counted(arms(((0, 10), (10, 100)), ((0, 1), (10, 10)))).counters
+    stable, candidate = ((0, 10.0), (10, 100.0), (20, 900.0)), ((0, 1.0), (10, 10.0), (30, 100.0))
+
+    waits = counted(arms(stable, candidate), known)
+    comes = counted(arms((*stable, (40, 1100)), (*candidate, (40, 110))), waits.counters)
+
+    assert (waits.fresh, waits.late) == (False, "s")
+    assert (comes.look.stable_total, comes.look.candidate_total, comes.late) == (1000, 100, "")
+
+
+def missed_in_turns(last: int) -> Events:
+    """At each scrape since 10 one of both was lost."""
+    scrapes = [(10.0 * at, 100.0 * at) for at in range(last + 1)]
+    stable, candidate = ([one for at, one in enumerate(scrapes) if at < 2 or at % 2 == even] for even in (0, 1))
+    return arms(tuple(stable), tuple(candidate))
+
+
+def test_after_six_scrapes_of_which_everyone_lost_some_it_is_looked_all_the_same() -> None:
+    known = counted(missed_in_turns(1)).counters
+
+    found = [counted(missed_in_turns(last), known) for last in range(2, 8)]
+
+    assert [one.late for one in found] == ["c", "s", "c", "s", "c", ""]
+    assert (found[-1].look.stable_total, found[-1].look.candidate_total) == (500, 400), "up to 60 and 50"
+
+
+def test_scrapes_whose_moments_vary_are_of_the_same_moment_still() -> None:
+    """A little more than half a time between scrapes apart, and more than that."""
+    known = counted(arms(((0, 10), (10, 100)), ((0, 1), (10, 10)))).counters
+    stable, candidate = ((0, 10.0), (10, 100.0), (20, 200.0)), ((0, 1.0), (10, 10.0))
+
+    found = counted(arms(stable, (*candidate, (25.9, 20))), known)
+    late = counted(arms(stable, (*candidate, (26.1, 20))), known)
+
+    assert (found.look.stable_total, found.look.candidate_total, found.late) == (100, 10, "")
+    assert (late.look.stable_total, late.late) == (0, "s")
