@@ -104,10 +104,14 @@ def test_nobody_is_ahead_of_another_by_a_scrape() -> None:
 
 
 def missed_in_turns(last: int) -> Events:
-    """At each scrape since 10 one of both was lost."""
-    scrapes = [(10.0 * at, 100.0 * at) for at in range(last + 1)]
-    stable, candidate = ([one for at, one in enumerate(scrapes) if at < 2 or at % 2 == even] for even in (0, 1))
-    return arms(tuple(stable), tuple(candidate))
+    """After the first scrape either stable's or the candidate's was lost each time. A third pod is scraped seldom."""
+    scrapes = [(100.0 + 10 * at, 100.0 * at) for at in range(1, last + 1)]
+    stable, candidate = (
+        [one for at, one in enumerate(scrapes, start=1) if at < 2 or at % 2 == even] for even in (0, 1)
+    )
+    events = arms(tuple(stable), tuple(candidate))
+    seldom = series("seldom", ARMS.stable, *((at, 1.0) for at, _ in scrapes if at % 30 == 20))
+    return replace(events, series=((), (*events.series[1], seldom), ()))
 
 
 def test_after_six_scrapes_of_which_everyone_lost_some_it_is_looked_all_the_same() -> None:
@@ -115,8 +119,14 @@ def test_after_six_scrapes_of_which_everyone_lost_some_it_is_looked_all_the_same
 
     found = [counted(missed_in_turns(last), known) for last in range(2, 8)]
 
-    assert [one.late for one in found] == ["c", "s", "c", "s", "c", ""]
-    assert (found[-1].look.stable_total, found[-1].look.candidate_total) == (500, 400), "up to 60 and 50"
+    assert [bool(one.late) for one in found] == [True] * 5 + [False]
+    assert (found[-1].look.stable_total, found[-1].look.candidate_total) == (500, 400), "up to the sixth and the fifth"
+
+
+def test_targets_that_are_not_known_begin_at_a_moment_of_which_all_have_told() -> None:
+    begun = counted(arms(((0, 10), (10, 100), (20, 200)), ((0, 1), (10, 10), (30, 30))))
+
+    assert {one.pod: one.time for one in begun.counters} == {"s": 10, "c": 10}
 
 
 def test_scrapes_whose_moments_vary_are_of_the_same_moment_still() -> None:
