@@ -254,6 +254,7 @@ def test_a_candidate_that_turns_bad_after_hours_of_health_is_still_caught(monkey
         (lambda: replace(below(0.05, 0.1), grid=(0.0,), weights=(1.0,)), "at least one alternative"),
         (lambda: replace(harm(0.05, 1.1), weights=(1.0,)), "one positive weight for each"),
         (lambda: update(harm(0.05, 1.1), Evidence(1.0, (0.0,)), Look(1, 0, 1, 1)), "evidence has 1 logs"),
+        (lambda: update(harm(0.05, 1.1), Evidence(1.0, (0.0,)), Look(1, 0, 1, 0)), "evidence has 1 logs"),
         (lambda: harm(1.0, 1.1), "level is 1.0"),
         (lambda: harm(0.05, math.inf), "null is inf"),
         (lambda: safety(0.05, math.nan), "null is nan"),

@@ -33,7 +33,8 @@ def in_step(readings: Readings, before: Mapping[Target, CounterState]) -> tuple[
     slowest = min(waited, key=lambda target: (newest[target], target))
     between = min(_between(found, since[target]) for target, found in waited.items())
     until = _together(waited, since, slowest, NEAR * between)
-    kept = {target: _up_to(newest[slowest] if until is None else until, found) for target, found in readings.items()}
+    end = newest[slowest] if until is None else until
+    kept = {target: found[: _nearest(found, end) + 1] for target, found in readings.items()}
     told = any(newest[target] > before[target].time for target in known)
     spent = max(newest[target] for target in waited) - max(since.values())
     waits = told and until is None and spent < PATIENCE * between
@@ -43,7 +44,7 @@ def in_step(readings: Readings, before: Mapping[Target, CounterState]) -> tuple[
 def _together(waited: Readings, since: Mapping[Target, float], slowest: Target, near: float) -> float | None:
     """Return the latest moment since the last look near which each was scraped; None where there is none."""
     for moment in reversed([one.time for one in waited[slowest]]):
-        nearest = {target: _up_to(moment, found)[-1].time for target, found in waited.items()}
+        nearest = {target: found[_nearest(found, moment)].time for target, found in waited.items()}
         if all(since[one] < at and abs(at - moment) <= near for one, at in nearest.items()):
             return moment
     return None
@@ -55,6 +56,5 @@ def _between(readings: Sequence[Reading], since: float) -> float:
     return min((b - a for a, b in pairwise(times)), default=math.inf)
 
 
-def _up_to(until: float, readings: Sequence[Reading]) -> tuple[Reading, ...]:
-    nearest = min(range(len(readings)), key=lambda at: abs(readings[at].time - until))
-    return tuple(readings[: nearest + 1])
+def _nearest(readings: Sequence[Reading], moment: float) -> int:
+    return min(range(len(readings)), key=lambda at: abs(readings[at].time - moment))

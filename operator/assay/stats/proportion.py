@@ -151,10 +151,11 @@ def update(rule: Rule, evidence: Evidence, look: Look) -> Evidence:
     Raises:
         ValueError: The evidence belongs to another rule.
     """
+    _check_belongs(rule, evidence)
     family = Family.of(rule.kind, look)
     if reached(rule, evidence) or family.low == family.high:
         return evidence
-    null, grid, _ = _edges(rule)
+    null, grid = _edges(rule)
     return learned(rule, evidence, law(family, null, grid), look.candidate_bad)
 
 
@@ -170,14 +171,18 @@ def learned(rule: Rule, evidence: Evidence, counts: Law, observed: int) -> Evide
     Raises:
         ValueError: The evidence belongs to another rule.
     """
-    if len(evidence.logs) != len(rule.grid):
-        raise ValueError(f"evidence has {len(evidence.logs)} logs, but the rule has {len(rule.grid)} alternatives")
+    _check_belongs(rule, evidence)
     logs = np.array(evidence.logs)
-    beliefs = logs + _edges(rule)[2]
+    beliefs = logs + _log_weights(rule)
     beliefs -= beliefs.max()  # a factor of R, which b makes up for: of small numbers rounding takes least
     said = counts.log_ratios(np.array([float(observed)]))[:, 0]
     score = _boosted(rule, evidence.score, counts, beliefs, float(np.logaddexp.reduce(beliefs + said)))
     return Evidence(score, tuple(np.maximum(logs + said, NEVER).tolist()))
+
+
+def _check_belongs(rule: Rule, evidence: Evidence) -> None:
+    if len(evidence.logs) != len(rule.grid):
+        raise ValueError(f"evidence has {len(evidence.logs)} logs, but the rule has {len(rule.grid)} alternatives")
 
 
 def _boosted(rule: Rule, score: float, counts: Law, beliefs: Floats, log_observed: float) -> float:
@@ -203,12 +208,17 @@ def _boosted(rule: Rule, score: float, counts: Law, beliefs: Floats, log_observe
 
 
 @lru_cache(maxsize=256)
-def _edges(rule: Rule) -> tuple[float, Floats, Floats]:
-    """Null and grid as odds (ratios), and the logarithms of the weights."""
-    log_weights = np.log(rule.weights)
+def _edges(rule: Rule) -> tuple[float, Floats]:
+    """Null and grid as odds (ratios)."""
     if rule.kind == "relative":
-        return rule.null, np.array(rule.grid), log_weights
-    return _odds(rule.null), np.array([_odds(rate) for rate in rule.grid]), log_weights
+        return rule.null, np.array(rule.grid)
+    return _odds(rule.null), np.array([_odds(rate) for rate in rule.grid])
+
+
+@lru_cache(maxsize=256)
+def _log_weights(rule: Rule) -> Floats:
+    log_weights: Floats = np.log(rule.weights)
+    return log_weights
 
 
 def _odds(rate: float) -> float:

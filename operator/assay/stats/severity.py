@@ -5,8 +5,9 @@ So a request that is bad has 1 point, one that is worse 3, and the sum of the ca
 many requests were good, bad and worse on both sides together, its law is known exactly under "a request's severity does not
 depend on the side". The rest is `proportion`'s.
 
-The promise holds, too, where the candidate is better: a request of the candidate that turns worse, or one of stable that turns
-better, raises the bet, so that its expectation is greatest where both sides are alike.
+A request of the candidate that turns worse, or one of stable that turns better, raises the bet, so that its expectation is
+greatest where both sides are alike. That is so of the bet before its boost, which depends on how many were bad; with the
+boost it is enumerated for small looks, not proved (tests/stats/test_severity.py).
 """
 
 import math
@@ -19,9 +20,7 @@ from assay.stats import proportion
 from assay.stats.counts import Floats, Law, Look, log_sum
 from assay.stats.proportion import Evidence, Rule
 
-POINTS = (
-    3  # of a request that is worse: found sooner than with 2 wherever a tail is stretched (bench/decisions/latency.py)
-)
+POINTS = 3  # of a request that is worse; why not 2: docs/adr/0013-how-slow-counts.md
 MOST_BAD, MOST_WORSE = 400, 100  # of both sides in a look; with more, that they are bad is seen in the first looks
 
 
